@@ -67,7 +67,7 @@ class Sampler(ABC):
         Args:
             space: of d unit coordinates.
             history: the study's other trials, sorted by number: finished ones, failed ones, running ones of
-                other workers, and enqueued ones (note ``{"enqueued": True}``) that the sampler did not propose.
+                other workers, and enqueued ones (note ``{"enqueued": True}``) that no sampler proposed.
             seed: of the study, >= 0.
             number: of the trial asked for.
         """
