@@ -29,7 +29,7 @@ __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_
 
 def is_static(leaf: Any) -> bool:
     """Whether a leaf is concrete in user code: an int, bool, str or None of Python."""
-    return leaf is None or isinstance(leaf, bool | int | str) and not isinstance(leaf, np.generic)
+    return leaf is None or (isinstance(leaf, bool | int | str) and not isinstance(leaf, np.generic))
 
 
 def as_array(leaf: Any, name: str) -> Any:
@@ -59,7 +59,9 @@ class Traced:
         out: tree of the result.
     """
 
-    def __init__(self, function: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], kwargs: dict) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], kwargs: dict
+    ) -> None:
         name = getattr(function, "__name__", type(function).__name__)
         self.values: list[Any] = []
         self.structures: list[tuple[tree.Structure, list[bool]]] = []
@@ -77,7 +79,9 @@ class Traced:
                 if active[-1]:
                     self.values.append(array)
             if not any(active) and leaves:
-                kind = ", ".join(sorted({type(leaf).__name__ if is_static(leaf) else str(leaf.dtype) for leaf in leaves}))
+                kind = ", ".join(
+                    sorted({type(leaf).__name__ if is_static(leaf) else str(leaf.dtype) for leaf in leaves})
+                )
                 raise DerivativeError(
                     f"argument {number} of {name} has no float to differentiate with respect to (got {kind}); "
                     "write 1.0 instead of 1, or convert it with .astype(float)"
@@ -133,7 +137,9 @@ def _argnums(argnums: int | Sequence[int], args: Sequence[Any], name: str) -> li
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
     for number in numbers:
         if not isinstance(number, int) or not -len(args) <= number < len(args):
-            raise DerivativeError(f"argnums={argnums!r} names argument {number}, but {name} was called with {len(args)}")
+            raise DerivativeError(
+                f"argnums={argnums!r} names argument {number}, but {name} was called with {len(args)}"
+            )
     return [number % len(args) for number in numbers]
 
 
@@ -146,7 +152,9 @@ def _scalar(traced: Traced) -> None:
             "sum or average it, or use hg.jacobian"
         )
     if not outputs[0].type.differentiable:
-        raise DerivativeError(f"{traced.name} returns {outputs[0].type.dtype}, which has no derivative; return a float")
+        raise DerivativeError(
+            f"{traced.name} returns {outputs[0].type.dtype}, which has no derivative; return a float"
+        )
 
 
 def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
@@ -229,15 +237,23 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
 
     Source: Griewank & Walther (2008), ch. 3.
     """
-    if not isinstance(args, tuple | list) or not isinstance(tangents, tuple | list) or len(args) != len(tangents):
-        raise DerivativeError("jvp(f, args, tangents) takes a tuple of arguments and a tuple of as many tangents")
+    if (
+        not isinstance(args, tuple | list)
+        or not isinstance(tangents, tuple | list)
+        or len(args) != len(tangents)
+    ):
+        raise DerivativeError(
+            "jvp(f, args, tangents) takes a tuple of arguments and a tuple of as many tangents"
+        )
     traced = Traced(f, args, range(len(args)), {})
     kinds = [type_of(value) for value in traced.values]
     flat: list[Any] = []
     start = 0
     for number, (given, structure) in enumerate(zip(tangents, traced.structures, strict=True)):
         count = sum(structure[1])
-        flat += _like(given, kinds[start : start + count], structure, f"tangent {number}", f"argument {number}")
+        flat += _like(
+            given, kinds[start : start + count], structure, f"tangent {number}", f"argument {number}"
+        )
         start += count
     program = jvp_program(traced.program, [True] * len(kinds))
     found = run(program, [*traced.values, *flat])
@@ -297,7 +313,9 @@ def _basis(kind: ArrayType) -> Any:
         yield one.reshape(kind.shape)
 
 
-def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto") -> Callable[..., Any]:
+def jacobian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto"
+) -> Callable[..., Any]:
     """The Jacobian function: leaf by leaf, entry [i..., j...] = d out[i...] / d in[j...].
 
     Args:
@@ -322,10 +340,14 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str 
         outs = [atom.type for atom in traced.program.outputs]
         for kind in outs:
             if not kind.differentiable:
-                raise DerivativeError(f"{traced.name} returns {kind.dtype}, which has no derivative; return floats")
+                raise DerivativeError(
+                    f"{traced.name} returns {kind.dtype}, which has no derivative; return floats"
+                )
         n, m = sum(kind.size for kind in ins), sum(kind.size for kind in outs)
-        columns = _columns(lin, residuals, ins, outs) if mode == "forward" or (mode == "auto" and n <= m) else _rows(
-            lin, residuals, ins, outs
+        columns = (
+            _columns(lin, residuals, ins, outs)
+            if mode == "forward" or (mode == "auto" and n <= m)
+            else _rows(lin, residuals, ins, outs)
         )
         blocks = iter(columns)
         trees = []
@@ -367,7 +389,8 @@ def _rows(lin: Any, residuals: list[Any], ins: list[ArrayType], outs: list[Array
             cts = [one if other == o else linear.zeros(outs[other]) for other in moving]
             rows.append(evaluate(back, [*residuals, *cts]))
         blocks += [
-            _joined([row[i] for row in rows], kind, 0, (*out.shape, *kind.shape)) for i, kind in enumerate(ins)
+            _joined([row[i] for row in rows], kind, 0, (*out.shape, *kind.shape))
+            for i, kind in enumerate(ins)
         ]
     return blocks
 
@@ -390,4 +413,3 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
 def stop_gradient(x: Any) -> Any:
     """A tree of arrays as it is, taken to be constant by every derivative."""
     return tree.map(lambda leaf: leaf if is_static(leaf) else linear.stop_gradient(as_array(leaf, "x")), x)
-

@@ -44,7 +44,9 @@ def _moved(args: Any, tangents: Any, step: float) -> Any:
 
 def _dot(a: Any, b: Any) -> float:
     pairs = zip(tree.leaves(a), tree.leaves(b), strict=True)
-    return float(sum(np.vdot(np.float64(x), np.float64(y)) for x, y in pairs if x is not None and y is not None))
+    return float(
+        sum(np.vdot(np.float64(x), np.float64(y)) for x, y in pairs if x is not None and y is not None)
+    )
 
 
 def _norm(a: Any) -> float:
@@ -94,7 +96,9 @@ def _check(
     rng: np.random.Generator, name: str, depth: int,
 ) -> None:  # fmt: skip
     tangents = _random_like(args, rng)
-    size = max((float(np.max(np.abs(leaf), initial=0.0)) for leaf in tree.leaves(args) if _float(leaf)), default=0.0)
+    size = max(
+        (float(np.max(np.abs(leaf), initial=0.0)) for leaf in tree.leaves(args) if _float(leaf)), default=0.0
+    )
     h = step * max(1.0, size)
     plus, minus = f(*_moved(args, tangents, h)), f(*_moved(args, tangents, -h))
 
@@ -123,6 +127,18 @@ def _check(
             fail("reverse", right, left, "<t, Jᵀ c>")
     if order > 1:
         if "forward" in modes:
-            _check(lambda *xs: jvp(f, xs, tangents)[1], args, order - 1, modes, step, rtol, rng, name, depth + 1)
+            _check(
+                lambda *xs: jvp(f, xs, tangents)[1], args, order - 1, modes, step, rtol, rng, name, depth + 1
+            )
         if "reverse" in modes:
-            _check(lambda *xs: vjp(f, *xs)[1](cotangent), args, order - 1, modes, step, rtol, rng, name, depth + 1)
+            _check(
+                lambda *xs: vjp(f, *xs)[1](cotangent),
+                args,
+                order - 1,
+                modes,
+                step,
+                rtol,
+                rng,
+                name,
+                depth + 1,
+            )

@@ -22,7 +22,9 @@ __all__ = ["compile"]
 class _Compiled:
     """One signature of a compiled function."""
 
-    def __init__(self, f: Callable[..., Any], leaves: list[Any], structure: tree.Structure, active: list[bool]) -> None:
+    def __init__(
+        self, f: Callable[..., Any], leaves: list[Any], structure: tree.Structure, active: list[bool]
+    ) -> None:
         name = getattr(f, "__name__", type(f).__name__)
 
         def flat(*tracers: Any) -> list[Any]:
@@ -79,7 +81,9 @@ def compile(f: Callable[..., Any]) -> Callable[..., Any]:
     def entry(args: tuple, kwargs: dict) -> tuple[_Compiled, list[Any]]:
         leaves, structure = tree.flatten((args, kwargs))
         arrays = [
-            leaf if is_static(leaf) or type(leaf) is float else as_array(leaf, "an argument of a compiled function")
+            leaf
+            if is_static(leaf) or type(leaf) is float
+            else as_array(leaf, "an argument of a compiled function")
             for leaf in leaves
         ]
         active = [not is_static(leaf) for leaf in arrays]

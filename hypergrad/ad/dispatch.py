@@ -74,7 +74,9 @@ def _reduce(name: str, rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _extremum(primitive: Any, name: str) -> Callable[..., Any]:
-    def rule(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NO, initial: Any = _NO, where: Any = _NO) -> Any:
+    def rule(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NO, initial: Any = _NO, where: Any = _NO
+    ) -> Any:
         _reject(name, out=(out, None), initial=(initial, _NO), where=(where, _NO))
         a = _array(a)
         axes = normal_axes(axis, a.ndim, name)
@@ -87,7 +89,10 @@ def _prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -
     if dtype is None and x.dtype.kind in "bi":
         dtype = np.result_type(x.dtype, int)
     return bind(
-        reduction.reduce_prod_p, convert(x, dtype or x.dtype), axes=normal_axes(axis, x.ndim, "prod"), keepdims=keepdims
+        reduction.reduce_prod_p,
+        convert(x, dtype or x.dtype),
+        axes=normal_axes(axis, x.ndim, "prod"),
+        keepdims=keepdims,
     )
 
 
@@ -126,7 +131,16 @@ def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
     return bind(reduction.cumsum_p, convert(a, dtype or a.dtype), axis=normal_axes(axis, a.ndim, "cumsum")[0])
 
 
-def _clip(a: Any, a_min: Any = _NO, a_max: Any = _NO, out: Any = None, *, min: Any = _NO, max: Any = _NO, **kwargs: Any) -> Any:
+def _clip(
+    a: Any,
+    a_min: Any = _NO,
+    a_max: Any = _NO,
+    out: Any = None,
+    *,
+    min: Any = _NO,
+    max: Any = _NO,
+    **kwargs: Any,
+) -> Any:
     _reject("clip", out=(out, None), **{k: (v, None) for k, v in kwargs.items()})
     low = min if a_min is _NO else a_min
     high = max if a_max is _NO else a_max
@@ -179,9 +193,15 @@ def _expand_dims(a: Any, axis: Any) -> Any:
 
 
 def _squeeze(a: Any, axis: Any = None) -> Any:
-    axes = tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else normal_axes(axis, a.ndim, "squeeze")
+    axes = (
+        tuple(i for i, n in enumerate(a.shape) if n == 1)
+        if axis is None
+        else normal_axes(axis, a.ndim, "squeeze")
+    )
     if any(a.shape[i] != 1 for i in axes):
-        raise ShapeError(f"squeeze: axis {axis} of shape {a.shape} has more than one entry, at {source_line()}")
+        raise ShapeError(
+            f"squeeze: axis {axis} of shape {a.shape} has more than one entry, at {source_line()}"
+        )
     return reshape(a, tuple(n for i, n in enumerate(a.shape) if i not in axes))
 
 
@@ -199,7 +219,9 @@ def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     arrays = [_array(a) for a in args]
     target = np.broadcast_shapes(*(a.shape for a in arrays))
-    return tuple(broadcast_to(a, target) if isinstance(a, Tracer) else np.broadcast_to(a, target) for a in arrays)
+    return tuple(
+        broadcast_to(a, target) if isinstance(a, Tracer) else np.broadcast_to(a, target) for a in arrays
+    )
 
 
 def _common(arrays: Any) -> list[Any]:
@@ -208,17 +230,23 @@ def _common(arrays: Any) -> list[Any]:
     return [convert(a, dtype) for a in items]
 
 
-def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def _concatenate(
+    arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     _reject("concatenate", out=(out, None), dtype=(dtype, None))
     items = _common(arrays)
     if axis is None:
         items, axis = [reshape(a, (a.size,)) for a in items], 0
     if items[0].ndim == 0:
-        raise ShapeError(f"concatenate: arrays without axes cannot be joined, at {source_line()}; use np.stack")
+        raise ShapeError(
+            f"concatenate: arrays without axes cannot be joined, at {source_line()}; use np.stack"
+        )
     return shape.concatenate(items, normal_axes(axis, items[0].ndim, "concatenate")[0])
 
 
-def _stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def _stack(
+    arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     _reject("stack", out=(out, None), dtype=(dtype, None))
     items = _common(arrays)
     first = items[0].shape
@@ -256,7 +284,9 @@ def _hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 
 
 def _column_stack(tup: Any) -> Any:
-    return _concatenate([reshape(_array(a), (_array(a).size, 1)) if _array(a).ndim < 2 else _array(a) for a in tup], 1)
+    return _concatenate(
+        [reshape(_array(a), (_array(a).size, 1)) if _array(a).ndim < 2 else _array(a) for a in tup], 1
+    )
 
 
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0, *, even: bool = True) -> list[Any]:
@@ -269,7 +299,11 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0, *, even: bool = Tr
         sizes = [length // parts + (i < length % parts) for i in range(parts)]
         edges = np.cumsum([0, *sizes]).tolist()
     else:
-        edges = [0, *(min(max(int(i) % length if i < 0 else int(i), 0), length) for i in indices_or_sections), length]
+        edges = [
+            0,
+            *(min(max(int(i) % length if i < 0 else int(i), 0), length) for i in indices_or_sections),
+            length,
+        ]
     cut = [slice(None)] * ary.ndim
     pieces = []
     for start, stop in zip(edges[:-1], edges[1:], strict=True):
@@ -303,7 +337,10 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
         a, axis = reshape(a, (a.size,)), 0
     axis = normal_axes(axis, a.ndim, "repeat")[0]
     if isinstance(repeats, int | np.integer):
-        longer = broadcast_to(reshape(a, (*a.shape[: axis + 1], 1, *a.shape[axis + 1 :])), (*a.shape[: axis + 1], int(repeats), *a.shape[axis + 1 :]))
+        longer = broadcast_to(
+            reshape(a, (*a.shape[: axis + 1], 1, *a.shape[axis + 1 :])),
+            (*a.shape[: axis + 1], int(repeats), *a.shape[axis + 1 :]),
+        )
         return reshape(longer, (*a.shape[:axis], a.shape[axis] * int(repeats), *a.shape[axis + 1 :]))
     return np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis=axis)
 
@@ -314,7 +351,9 @@ def _tile(A: Any, reps: Any) -> Any:
     sizes = (1,) * (ndim - A.ndim) + A.shape
     reps = (1,) * (ndim - len(reps)) + tuple(int(r) for r in reps)
     paired = reshape(A, tuple(n for size in sizes for n in (1, size)))
-    longer = broadcast_to(paired, tuple(n for rep, size in zip(reps, sizes, strict=True) for n in (rep, size)))
+    longer = broadcast_to(
+        paired, tuple(n for rep, size in zip(reps, sizes, strict=True) for n in (rep, size))
+    )
     return reshape(longer, tuple(r * n for r, n in zip(reps, sizes, strict=True)))
 
 
@@ -356,7 +395,9 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return moved[..., index + first, index + second]
 
 
-def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
+def _trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
+) -> Any:
     _reject("trace", dtype=(dtype, None), out=(out, None))
     return np.sum(_diagonal(a, offset, axis1, axis2), axis=-1)
 
@@ -368,17 +409,38 @@ def _triangle(keep: Callable[..., np.ndarray]) -> Callable[..., Any]:
 def _where(condition: Any, x: Any = _NO, y: Any = _NO) -> Any:
     if x is _NO or y is _NO:
         raise UnsupportedError(f"np.where with one argument has no fixed shape, at {source_line()}")
-    return select(_array(condition), x if type(x) in (int, float) else _array(x), y if type(y) in (int, float) else _array(y))
+    return select(
+        _array(condition),
+        x if type(x) in (int, float) else _array(x),
+        y if type(y) in (int, float) else _array(y),
+    )
 
 
 def _like(value: float) -> Callable[..., Any]:
-    def rule(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
+    def rule(
+        a: Any,
+        dtype: Any = None,
+        order: str = "K",
+        subok: bool = True,
+        shape: Any = None,
+        *,
+        device: Any = None,
+    ) -> Any:
         return np.full(a.shape if shape is None else shape, value, a.dtype if dtype is None else dtype)
 
     return rule
 
 
-def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
+def _full_like(
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Any:
     fill = fill_value if isinstance(fill_value, Tracer) else np.asarray(fill_value)
     target = a.shape if shape is None else shape
     return _broadcast_to(convert(fill, a.dtype if dtype is None else dtype), target)
@@ -391,7 +453,17 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
     )
 
 
-def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, *, device: Any = None) -> Any:
+def _linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
     _reject("linspace", retstep=(retstep, False), dtype=(dtype, None), axis=(axis, 0))
     start, stop = _array(start), _array(stop)
     share = np.arange(num) / max(num - 1 if endpoint else num, 1)
@@ -461,7 +533,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.hstack: _hstack,
     np.column_stack: _column_stack,
     np.split: _split,
-    np.array_split: lambda ary, indices_or_sections, axis=0: _split(ary, indices_or_sections, axis, even=False),
+    np.array_split: lambda ary, indices_or_sections, axis=0: _split(
+        ary, indices_or_sections, axis, even=False
+    ),
     np.atleast_1d: _atleast(1),
     np.atleast_2d: _atleast(2),
     np.atleast_3d: _atleast(3),
@@ -488,9 +562,10 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
     np.copy: lambda a, order="K", subok=False: a,
     np.real: lambda val: val,
-    np.isclose: lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: np.absolute(a - b) <= atol + rtol * np.absolute(b),
+    np.isclose: lambda a, b, rtol=1e-5, atol=1e-8, equal_nan=False: (
+        np.absolute(a - b) <= atol + rtol * np.absolute(b)
+    ),
 }
 
 ufunc_table.update(UFUNCS)
 function_table.update(FUNCTIONS)
-

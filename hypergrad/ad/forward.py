@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-
 from hypergrad.ad.primitives.linear import zeros
 from hypergrad.ad.program import Atom, Program, Var
 from hypergrad.ad.trace import Builder, Tracer, bind, type_of
@@ -70,9 +69,7 @@ def evaluate(program: Program, args: Sequence[Any]) -> list[Any]:
 def push(program: Program, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Outputs and their tangents (None: zero), given the inputs and theirs."""
     values: dict[Var, Any] = dict(zip(program.inputs, primals, strict=True))
-    moves: dict[Var, Any] = {
-        var: t for var, t in zip(program.inputs, tangents, strict=True) if t is not None
-    }
+    moves: dict[Var, Any] = {var: t for var, t in zip(program.inputs, tangents, strict=True) if t is not None}
 
     def read(atom: Atom) -> Any:
         return values[atom] if isinstance(atom, Var) else atom.value
@@ -103,9 +100,9 @@ def jvp_program(program: Program, wrt: Sequence[bool]) -> Program:
     """The Program (inputs, tangents of the inputs in `wrt`) -> (outputs, their tangents)."""
     with Builder(f"jvp({program.name})") as builder:
         primals = [builder.input(var.type) for var in program.inputs]
-        tangents = [builder.input(var.type) if w else None for var, w in zip(program.inputs, wrt, strict=True)]
+        tangents = [
+            builder.input(var.type) if w else None for var, w in zip(program.inputs, wrt, strict=True)
+        ]
         outs, pushed = push(program, primals, tangents)
         filled = [zeros(type_of(o)) if t is None else t for o, t in zip(outs, pushed, strict=True)]
         return builder.program([*outs, *filled])
-
-

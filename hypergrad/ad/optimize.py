@@ -51,7 +51,9 @@ class _Context:
         eq = self.definition.get(atom) if isinstance(atom, Var) else None
         return eq if eq is not None and eq.primitive.name == name else None
 
-    def add(self, primitive: Primitive, inputs: tuple[Atom, ...], params: dict[str, Any], where: str) -> tuple[Atom, ...]:
+    def add(
+        self, primitive: Primitive, inputs: tuple[Atom, ...], params: dict[str, Any], where: str
+    ) -> tuple[Atom, ...]:
         """The outputs of an equation, simplified, and shared with an equal earlier one."""
         if all(isinstance(atom, Const) and isinstance(atom.value, np.ndarray) for atom in inputs):
             types = primitive.types([atom.type for atom in inputs], params)
@@ -67,7 +69,11 @@ class _Context:
             found = rule(self, inputs, params, where)
             if found is not None:
                 return (found,)
-        key = (primitive.name, tuple(map(_key, inputs)), tuple(sorted(params.items(), key=lambda item: item[0])))
+        key = (
+            primitive.name,
+            tuple(map(_key, inputs)),
+            tuple(sorted(params.items(), key=lambda item: item[0])),
+        )
         known = self.numbers.get(key)
         if known is None:
             self.alive += inputs
@@ -188,7 +194,9 @@ def _reshape(context: _Context, inputs: Any, params: Any, where: str) -> Atom | 
     if inputs[0].type.shape == params["shape"]:
         return inputs[0]
     made = context.maker(inputs[0], "reshape")
-    return None if made is None else context.one(reshape_p, made.inputs[0], shape=params["shape"], where=where)
+    return (
+        None if made is None else context.one(reshape_p, made.inputs[0], shape=params["shape"], where=where)
+    )
 
 
 def _permute(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
@@ -231,6 +239,4 @@ def simplify(program: Program) -> Program:
     for eq in program.equations:
         outputs = context.add(eq.primitive, tuple(map(read, eq.inputs)), eq.params, eq.where)
         new.update(zip(eq.outputs, outputs, strict=True))
-    return Program(
-        program.inputs, tuple(context.equations), tuple(map(read, program.outputs)), program.name
-    )
+    return Program(program.inputs, tuple(context.equations), tuple(map(read, program.outputs)), program.name)

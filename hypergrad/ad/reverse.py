@@ -47,7 +47,9 @@ def linearize(program: Program, wrt: Sequence[bool]) -> Linearized:
     with Builder(program.name) as builder:
         primals = [builder.input(var.type) for var in program.inputs]
         count = len(primals)
-        tangents = [builder.input(var.type) if w else None for var, w in zip(program.inputs, wrt, strict=True)]
+        tangents = [
+            builder.input(var.type) if w else None for var, w in zip(program.inputs, wrt, strict=True)
+        ]
         outs, pushed = push(program, primals, tangents)
         out_atoms = [builder.lift(value) for value in outs]
         moving = tuple(t is not None for t in pushed)
@@ -103,7 +105,9 @@ def transpose(linear: Program, residuals: int) -> Program:
             places = [isinstance(atom, Var) and atom not in known for atom in eq.inputs]
             inputs = [None if place else read(atom) for atom, place in zip(eq.inputs, places, strict=True)]
             if eq.primitive.transpose is None:
-                raise DerivativeError(f"{eq.primitive.name} has no transpose rule; its jvp rule must not emit it")
+                raise DerivativeError(
+                    f"{eq.primitive.name} has no transpose rule; its jvp rule must not emit it"
+                )
             types = tuple(atom.type for atom in eq.inputs)
             ct = tuple(found) if eq.primitive.multiple else found[0]
             pulled = eq.primitive.transpose(ct, inputs, types, **eq.params)
@@ -137,5 +141,3 @@ def vjp_program(program: Program, wrt: Sequence[bool], seeds: Sequence[Any] | No
             cts = list(seeds)
         moving = [ct for ct, m in zip(cts, lin.moving, strict=True) if m]
         return builder.program([*outs, *evaluate(pullback, [*kept, *moving])])
-
-

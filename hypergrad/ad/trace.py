@@ -20,7 +20,17 @@ import numpy as np
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Program, Var
 from hypergrad.errors import TracingError, UnsupportedError
 
-__all__ = ["Builder", "Tracer", "bind", "function_table", "is_traced", "source_line", "trace", "type_of", "ufunc_table"]
+__all__ = [
+    "Builder",
+    "Tracer",
+    "bind",
+    "function_table",
+    "is_traced",
+    "source_line",
+    "trace",
+    "type_of",
+    "ufunc_table",
+]
 
 # Filled by hypergrad.ad.dispatch: NumPy object -> function of tracers.
 ufunc_table: dict[Any, Callable[..., Any]] = {}
@@ -125,7 +135,9 @@ def type_of(value: Any) -> ArrayType:
     if isinstance(value, np.ndarray | np.generic):
         return ArrayType(value.shape, value.dtype)
     array = np.asarray(value)
-    return ArrayType(array.shape, array.dtype, weak=isinstance(value, int | float) and not isinstance(value, bool))
+    return ArrayType(
+        array.shape, array.dtype, weak=isinstance(value, int | float) and not isinstance(value, bool)
+    )
 
 
 def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
@@ -147,7 +159,9 @@ def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
     return builder.emit(primitive, arrays, params)
 
 
-def trace(function: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "program") -> Program:
+def trace(
+    function: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "program"
+) -> Program:
     """The Program of a function from arrays of the given types to a sequence of arrays.
 
     Raises:
@@ -292,11 +306,14 @@ class Tracer:
 
     def __index__(self) -> int:
         return self._concrete(
-            "as an index or a size", "index another traced array, write np.take(array, index), or pass the size as static data"
+            "as an index or a size",
+            "index another traced array, write np.take(array, index), or pass the size as static data",
         )
 
     def item(self, *args: Any) -> Any:
-        return self._concrete("as a Python number (.item())", "keep it an array, or return it from the function")
+        return self._concrete(
+            "as a Python number (.item())", "keep it an array, or return it from the function"
+        )
 
     def tolist(self) -> Any:
         return self._concrete("as a list (.tolist())", "keep it an array, or return it from the function")

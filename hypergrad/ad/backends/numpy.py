@@ -224,7 +224,12 @@ class _Plan:
         in_place: dict[Var, str] = {}
         for atom, name in zip(program.outputs, self.outputs, strict=True):
             made = self._made.get(atom) if isinstance(atom, Var) else None
-            if made is not None and atom not in in_place and self.root[atom] is atom and not _constant_view(made):  # type: ignore[index]
+            if (
+                made is not None
+                and atom not in in_place
+                and self.root[atom] is atom
+                and not _constant_view(made)
+            ):  # type: ignore[index]
                 in_place[atom] = name  # type: ignore[index]
         self.in_place = in_place
         for number, eq in enumerate(program.equations):
@@ -301,7 +306,9 @@ class _Plan:
         if name in _REDUCTIONS:
             function = self.call(_REDUCTIONS[name], name)
             axes = params["axes"]
-            axis = "None" if len(axes) == eq.inputs[0].type.ndim else repr(axes[0] if len(axes) == 1 else axes)
+            axis = (
+                "None" if len(axes) == eq.inputs[0].type.ndim else repr(axes[0] if len(axes) == 1 else axes)
+            )
             keep = ", True" if params["keepdims"] else ""
             # reduce(array, axis, dtype, out, keepdims)
             self.lines.append(f"{function}({args[0]}, {axis}, None, {out}{keep})")
@@ -343,13 +350,19 @@ class _Plan:
             if out in self.copies:  # into storage seen with the source's shape
                 self._open(out)
                 inner, name = atom.type.shape, self.names[out]
-                whole = self._derive(name, out in self.static, lambda b: b.reshape(inner), f"{name}.reshape({inner})")
+                whole = self._derive(
+                    name, out in self.static, lambda b: b.reshape(inner), f"{name}.reshape({inner})"
+                )
                 self.lines.append(f"copyto({whole}, {source})")
                 return
-            self.names[out] = self._derive(source, static, lambda v: v.reshape(shape), f"{source}.reshape({shape})")
+            self.names[out] = self._derive(
+                source, static, lambda v: v.reshape(shape), f"{source}.reshape({shape})"
+            )
         elif name == "permute":
             axes = params["axes"]
-            self.names[out] = self._derive(source, static, lambda v: v.transpose(axes), f"{source}.transpose({axes})")
+            self.names[out] = self._derive(
+                source, static, lambda v: v.transpose(axes), f"{source}.transpose({axes})"
+            )
         elif name == "index":
             spec = params["spec"]
             self.names[out] = self._derive(
@@ -408,7 +421,7 @@ class _Plan:
             if var in self.in_place:
                 self.lines.append(f"copyto({self.in_place[var]}, {self.names[var]})")
                 self.names[var] = self.in_place[var]
-    
+
     def source(self) -> str:
         """The text of ``run(inputs, outputs)``."""
         arguments = ", ".join([*self.inputs, *self.outputs])
@@ -456,7 +469,10 @@ def _ufunc(eq: Equation) -> Any:
 def _tuple_text(spec: tuple[Any, ...], arrays: Sequence[str]) -> str:
     """The text of an index as a tuple."""
     stream = iter(arrays)
-    items = [next(stream) if item == "array" else f"slice{item}" if isinstance(item, tuple) else str(item) for item in spec]
+    items = [
+        next(stream) if item == "array" else f"slice{item}" if isinstance(item, tuple) else str(item)
+        for item in spec
+    ]
     return f"({', '.join(items)},)"
 
 

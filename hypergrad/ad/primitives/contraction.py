@@ -17,7 +17,9 @@ __all__ = ["dot", "matmul", "matmul_p", "tensordot"]
 
 def _infer(a: ArrayType, b: ArrayType) -> ArrayType:
     if not a.shape or not b.shape:
-        raise ShapeError(f"matmul: an operand has no axes ({a.shape} and {b.shape}), at {source_line()}; use *")
+        raise ShapeError(
+            f"matmul: an operand has no axes ({a.shape} and {b.shape}), at {source_line()}; use *"
+        )
     inner_b = b.shape[-2] if b.ndim > 1 else b.shape[0]
     if a.shape[-1] != inner_b:
         raise ShapeError(

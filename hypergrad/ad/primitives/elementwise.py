@@ -207,11 +207,11 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise(np.log2, lambda out, x: 1.0 / (x * _LOG2)),
     elementwise(np.log10, lambda out, x: 1.0 / (x * _LOG10)),
     elementwise(np.log1p, lambda out, x: 1.0 / (1.0 + x)),
+    elementwise(np.logaddexp, lambda out, x, y: _share(x, y), lambda out, x, y: _share(y, x)),
     elementwise(
-        np.logaddexp, lambda out, x, y: _share(x, y), lambda out, x, y: _share(y, x)
-    ),
-    elementwise(
-        np.logaddexp2, lambda out, x, y: _share(x * _LOG2, y * _LOG2), lambda out, x, y: _share(y * _LOG2, x * _LOG2)
+        np.logaddexp2,
+        lambda out, x, y: _share(x * _LOG2, y * _LOG2),
+        lambda out, x, y: _share(y * _LOG2, x * _LOG2),
     ),
     elementwise(np.sin, lambda out, x: np.cos(x)),
     elementwise(np.cos, lambda out, x: -np.sin(x)),

@@ -24,7 +24,8 @@ def to_numpy(spec: tuple[Item, ...], arrays: tuple[Any, ...] = ()) -> tuple[Any,
     """The index that NumPy understands."""
     stream = iter(arrays)
     return tuple(
-        next(stream) if item == "array" else slice(*item) if isinstance(item, tuple) else item for item in spec
+        next(stream) if item == "array" else slice(*item) if isinstance(item, tuple) else item
+        for item in spec
     )
 
 
@@ -116,7 +117,9 @@ def getitem(x: Any, index: Any) -> Any:
             prepared.append(item)
         elif item is None or item is Ellipsis or isinstance(item, slice):
             prepared.append(item)
-        elif isinstance(item, bool | np.bool_) or (isinstance(item, np.ndarray | list) and np.asarray(item).dtype == bool):
+        elif isinstance(item, bool | np.bool_) or (
+            isinstance(item, np.ndarray | list) and np.asarray(item).dtype == bool
+        ):
             mask = np.asarray(item)
             if mask.ndim == 0:
                 raise TracingError(f"indexing by a lone True or False is not supported, at {source_line()}")

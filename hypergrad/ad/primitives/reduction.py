@@ -15,7 +15,15 @@ from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import bind, source_line
 from hypergrad.errors import ShapeError
 
-__all__ = ["cumsum_p", "normal_axes", "reduce_all_p", "reduce_any_p", "reduce_max_p", "reduce_min_p", "reduce_prod_p"]
+__all__ = [
+    "cumsum_p",
+    "normal_axes",
+    "reduce_all_p",
+    "reduce_any_p",
+    "reduce_max_p",
+    "reduce_min_p",
+    "reduce_prod_p",
+]
 
 
 def normal_axes(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
@@ -128,7 +136,9 @@ def _arg(name: str, function: Callable[..., Any]) -> Primitive:
             raise ShapeError(f"{name} of an empty array of shape {x.shape}, at {source_line()}")
         return ArrayType(_sum_infer(x, axes, keepdims).shape, np.dtype(np.intp))
 
-    return Primitive(name, infer, lambda x, axis, keepdims: np.asarray(function(x, axis=axis, keepdims=keepdims)))
+    return Primitive(
+        name, infer, lambda x, axis, keepdims: np.asarray(function(x, axis=axis, keepdims=keepdims))
+    )
 
 
 argmax_p = _arg("argmax", np.argmax)
