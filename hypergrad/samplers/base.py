@@ -56,8 +56,8 @@ class Proposal:
 class Sampler(ABC):
     """Proposes trials; minimises.
 
-    A sampler is a frozen dataclass of its settings. It remembers nothing between calls: `ask` is a pure function
-    of its arguments, so a study that was interrupted and resumed goes on with the same bits.
+    A sampler is a frozen dataclass of its settings. It remembers nothing between calls: `ask` is a pure
+    function of its arguments, so a study that was interrupted and resumed goes on with the same bits.
     """
 
     @abstractmethod
@@ -66,8 +66,8 @@ class Sampler(ABC):
 
         Args:
             space: of d unit coordinates.
-            history: the study's other trials, sorted by number: finished ones, failed ones, running ones of other
-                workers, and enqueued ones (note ``{"enqueued": True}``) that the sampler did not propose.
+            history: the study's other trials, sorted by number: finished ones, failed ones, running ones of
+                other workers, and enqueued ones (note ``{"enqueued": True}``) that no sampler proposed.
             seed: of the study, >= 0.
             number: of the trial asked for.
         """
