@@ -229,16 +229,19 @@ def trial(row: TrialRow, where: str) -> Trial:
         ) from error
 
 
+@cache
+def _indices(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """``[0,0]``, ``[0,1]``, ...; one empty string for a scalar."""
+    return tuple(f"[{','.join(map(str, index))}]" if index else "" for index in np.ndindex(*shape))
+
+
 def _columns(node: Any, prefix: str) -> dict[str, Any]:
     """Scalars of a tree by readable name: ``lr``, ``l2[3,0]``, ``opt/lr``."""
     found: dict[str, Any] = {}
     for path, leaf in zip(tree.paths(node), tree.leaves(node), strict=True):
-        name = f"{prefix}{path}"
-        if isinstance(leaf, np.ndarray) and leaf.ndim:
-            for index, value in np.ndenumerate(leaf):
-                found[f"{name}[{','.join(map(str, index))}]"] = value
-        else:
-            found[name] = leaf.item() if isinstance(leaf, np.ndarray) else leaf
+        entries = leaf.reshape(-1).tolist() if isinstance(leaf, np.ndarray) else [leaf]
+        for index, entry in zip(_indices(np.shape(leaf)), entries, strict=True):
+            found[f"{prefix}{path}{index}"] = entry
     return found
 
 
