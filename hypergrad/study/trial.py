@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,10 +114,7 @@ def utc_now() -> str:
 @cache
 def versions() -> dict[str, str]:
     """Versions of what a value depends on."""
-    try:
-        own = version("hypergrad-toolkit")
-    except PackageNotFoundError:
-        own = "not installed"
+    own = import_module("hypergrad").__version__  # by name: a layer does not import the package above it
     return {"hypergrad": own, "numpy": np.__version__, "python": platform.python_version()}
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from hypergrad.unroll.problem import BilevelProblem
 
 from hypergrad.errors import ProblemError
 from hypergrad.hypergradients import Reverse, hypergradient, train
@@ -13,6 +12,7 @@ from hypergrad.space import Categorical, Float, Int, Space
 from hypergrad.study import Study, load_study, tune
 from hypergrad.study.codec import encode
 from hypergrad.study.runner import is_problem
+from hypergrad.unroll.problem import BilevelProblem
 
 SPACE = Space(lr=Float(1e-3, 10.0, log=True), l2=Float(1e-6, 1.0, log=True, shape=(3, 1)), units=Int(1, 4))
 
