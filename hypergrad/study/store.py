@@ -119,7 +119,7 @@ class Store:
             connection = sqlite3.connect(
                 target, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False
             )
-            self._finalizer = weakref.finalize(self, connection.close)
+            self._finalizer = weakref.finalize(self, _close, connection, os.getpid())
             self._process = os.getpid()
             self._connection = connection
             try:
@@ -161,7 +161,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; a closed store cannot be used."""
-        if self._finalizer is not None and self._process == os.getpid():
+        if self._finalizer is not None:
             self._finalizer()
 
     @contextmanager
@@ -306,6 +306,11 @@ class Store:
                     "run it again"
                 )
             yield connection
+
+
+def _close(connection: sqlite3.Connection, process: int) -> None:
+    if os.getpid() == process:
+        connection.close()
 
 
 def _located(path: str | Path, create: bool) -> Path:
