@@ -1,0 +1,171 @@
+"""Tables for people: what `tune`, `grad`, `show` and `studies` print.
+
+Every function returns a rich renderable; `write` puts it on a stream, in colour and fitted to the width
+on a terminal, in full width and plain text elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+import numpy as np
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hypergrad import tree
+from hypergrad.report.differences import Leaf
+from hypergrad.report.summary import TuneSummary
+
+__all__ = ["describe", "differences", "number", "studies", "summary", "trials", "write"]
+
+SHOWN = 6  # a vector of up to this many numbers is printed whole
+PARTS = {"train": "train", "valid": "validation", "test": "test"}
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """`value` with `digits` significant digits; ``-`` for None, ``nan`` and ``inf`` as they are."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool | str | int):
+        return str(value)
+    return f"{float(value):.{digits}g}"
+
+
+def describe(value: Any) -> str:
+    """One hyperparameter, readable: short vectors whole, long ones as range, median and count.
+
+    >>> describe(0.123456)
+    '0.1235'
+    >>> describe(np.linspace(0.0, 1.0, 101))
+    '101 values from 0 to 1, median 0.5'
+    """
+    if isinstance(value, list | np.ndarray):
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu":
+            return str(value)
+        if array.size > SHOWN and array.min() == array.max():
+            return f"{array.size} values, all {number(array.flat[0])}"
+        if array.size > SHOWN:
+            low, high, middle = (number(float(x)) for x in (array.min(), array.max(), np.median(array)))
+            return f"{array.size} values from {low} to {high}, median {middle}"
+        if array.ndim:
+            return " ".join(number(float(x)) for x in array.flat)
+        value = array.item()
+    return number(value)
+
+
+def summary(result: TuneSummary) -> RenderableType:
+    """The end of a tuning run: the best hyperparameters, the figures beside the defaults', the notes."""
+    head = Text(
+        f"best validation loss {number(result.best.value)} in trial {result.best.trial}"
+        f" of {result.trials} (defaults: {number(result.baseline.value)})"
+    )
+    hparams = plain_table("hyperparameter", "best value")
+    for path, leaf in named_leaves(result.best.hparams):
+        hparams.add_row(path, describe(leaf))
+    notes = [Text(f"note: {note}") for note in result.notes]
+    return Group(head, Text(), hparams, Text(), figures(result), *notes)
+
+
+def figures(result: TuneSummary) -> Table:
+    """Loss and accuracy (or RMSE) on the three parts of the data, tuned beside defaults."""
+    kinds = list(result.metrics["test"])
+    columns = [f"{kind} {who}" for kind in kinds for who in ("tuned", "defaults")]
+    table = plain_table("", *columns)
+    for part, label in PARTS.items():
+        pairs = ((result.metrics[part][kind], result.baseline.metrics[part][kind]) for kind in kinds)
+        table.add_row(label, *(number(value) for pair in pairs for value in pair))
+    return table
+
+
+def trials(rows: Iterable[Any], limit: int | None = None, best: int | None = None) -> Table:
+    """The trials of a study, one a row: number, state, value, the scalars among the hyperparameters.
+
+    Args:
+        rows: trials with number, state, value, hparams and seconds.
+        limit: show at most this many rows.
+        best: number of the best trial, which is marked.
+    """
+    rows = list(rows)[:limit]
+    leaves = [dict(named_leaves(row.hparams)) for row in rows]
+    names = list(dict.fromkeys(name for found in leaves for name in found))
+    table = plain_table("trial", "state", "value", "seconds", *names)
+    for row, found in zip(rows, leaves, strict=True):
+        mark = "*" if row.number == best else ""
+        cells = [spread(found[name]) if name in found else "-" for name in names]
+        table.add_row(f"{row.number}{mark}", row.state, number(row.value, 6), number(row.seconds, 3), *cells)
+    return table
+
+
+def spread(value: Any) -> str:
+    """One hyperparameter in the width of a table's cell: a vector as its range."""
+    if isinstance(value, list | np.ndarray) and np.ndim(value):
+        array = np.asarray(value)
+        low, high = number(float(array.min()), 3), number(float(array.max()), 3)
+        return low if low == high else f"{low}..{high}"
+    return describe(value)
+
+
+def studies(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The studies of a store, one a row, with the keys of the rows as columns."""
+    table = plain_table(*(rows[0] if rows else ["study"]))
+    for row in rows:
+        table.add_row(*(number(value, 6) for value in row.values()))
+    return table
+
+
+def differences(leaves: Sequence[Leaf]) -> Table:
+    """A hypergradient beside central finite differences, one direction a row."""
+    table = plain_table("hyperparameter", "at", "hypergradient", "finite difference", "relative difference")
+    for leaf in leaves:
+        size = f" ({leaf.size} values, norm {number(leaf.norm)})" if leaf.size > 1 else ""
+        if size:
+            table.add_row(f"{leaf.path}{size}")
+        for row in leaf.directions:
+            name = f"  {row.along}" if size else leaf.path
+            name = f"{name} direction" if row.along == "random" else name
+            at = "" if row.at is None else number(row.at)
+            exact, numeric = (f"{x:.8e}" for x in (row.hypergradient, row.difference))
+            table.add_row(name, at, exact, numeric, f"{row.relative:.1e}")
+    return table
+
+
+def named_leaves(hparams: Any) -> list[tuple[str, Any]]:
+    """(path, value) of each hyperparameter; an array or a list of numbers is one."""
+    arrays = _lists_as_arrays(hparams)
+    return list(zip(tree.paths(arrays), tree.leaves(arrays), strict=True))
+
+
+def _lists_as_arrays(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists_as_arrays(item) for key, item in value.items()}
+    return np.asarray(value) if isinstance(value, list | tuple) else value
+
+
+def plain_table(*columns: str) -> Table:
+    """A table with a rule under its head; every column but the first is aligned right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", overflow="fold")
+    return table
+
+
+def write(renderable: RenderableType, stream: TextIO) -> None:
+    """Print on `stream`; where it is no terminal, as wide as the widest row needs."""
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        wide = Console(file=stream, highlight=False, markup=False, emoji=False, width=10_000)
+        needed = wide.measure(renderable).maximum
+        console = Console(
+            file=stream, highlight=False, markup=False, emoji=False, width=max(80, needed), color_system=None
+        )
+    console.print(renderable)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
