@@ -1,1 +1,9 @@
-"""."""
+"""Samplers: given the trials so far, which point is tried next."""
+
+from hypergrad.samplers.base import Proposal, Record, Sampler
+from hypergrad.samplers.random import Random
+from hypergrad.samplers.sobol import Sobol
+
+__all__ = ["SAMPLERS", "Proposal", "Random", "Record", "Sampler", "Sobol"]
+
+SAMPLERS: dict[str, type[Sampler]] = {"random": Random, "sobol": Sobol}
