@@ -47,7 +47,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Leaf:
-    """The directions tried in one hyperparameter: its path, number of coordinates, and hypergradient's norm."""
+    """The directions tried in one hyperparameter; its size and its hypergradient's norm."""
 
     path: str
     size: int

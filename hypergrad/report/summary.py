@@ -59,7 +59,7 @@ class TuneSummary(Frozen):
         return json.dumps(plain(self.model_dump()), indent=2, ensure_ascii=True, allow_nan=False)
 
     @classmethod
-    def keys(cls) -> dict[str, str]:
+    def documented_keys(cls) -> dict[str, str]:
         """Every documented key with its meaning; nested keys are dotted."""
         found: dict[str, str] = {}
         for name, field in cls.model_fields.items():

@@ -51,7 +51,9 @@ def test_a_branch_selects_the_leaves_in_it(point):
     assert [leaf.path for leaf in compare(value, point, gradient(point), wrt=["opt"])] == ["opt/lr"]
 
 
-@pytest.mark.parametrize(("name", "hint"), [("opt/lt", "did you mean 'opt/lr'"), ("hidden", "choose from l2, opt/lr")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("opt/lt", "did you mean 'opt/lr'"), ("hidden", "choose from l2, opt/lr")]
+)
 def test_an_unknown_or_static_leaf_is_an_error(point, name, hint):
     with pytest.raises(UnknownNameError, match=hint):
         compare(value, point, gradient(point), wrt=[name])
