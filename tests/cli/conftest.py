@@ -1,4 +1,4 @@
-"""How the tests of the command line call it: in this process through the entry point, or as a real process."""
+"""How these tests call the command: in this process through its entry point, or as a process of its own."""
 
 import os
 import subprocess
@@ -46,4 +46,7 @@ def start(desk):
     yield run
     for process in running:
         process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()

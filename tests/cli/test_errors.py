@@ -34,7 +34,10 @@ MISUSE = {
     "no such task": (["tune", "xyzzy", "--data", "diabetes"], "choose from ridge"),
     "unknown command": (["tuen", "ridge"], "no command 'tuen'; did you mean 'tune'?"),
     "unknown option": (["tune", "ridge", "--data", "diabetes", "--trails", "3"], "--trials"),
-    "unknown sampler": (["tune", "ridge", "--data", "diabetes", "--sampler", "sobel"], "did you mean 'sobol'?"),
+    "unknown sampler": (
+        ["tune", "ridge", "--data", "diabetes", "--sampler", "sobel"],
+        "did you mean 'sobol'?",
+    ),
     "no task": (["tune"], "TASK"),
     "no data": (["tune", "ridge"], "--data"),
     "negative trials": (["tune", "ridge", "--data", "diabetes", "--trials", "-3"], "-3"),
