@@ -1,8 +1,8 @@
 """The right to run a study, held by one process at a time.
 
-It is a lock of the operating system on a small file beside the store. The system frees it when its process ends,
-however it ends, on any host that shares the folder; so nothing is decided by process numbers, which are used again,
-or by clocks. SQLite's own safety rests on the same locks.
+It is a lock of the operating system on a small file beside the store. The system frees it when its process
+ends, however it ends, on any host that shares the folder; so nothing is decided by process numbers, which are
+used again, or by clocks. SQLite's own safety rests on the same locks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The file of studies: SQLite, one transaction a change.
 
-The journal is SQLite's rollback journal, not WAL: one file holds everything (it can be copied, or read from a
-read-only folder), and it works on network file systems. ``synchronous=FULL`` makes the file proof against power
-failure; a kill between two system calls rolls back to the last commit when the file is next opened.
+The journal is SQLite's rollback journal, not WAL: one file holds everything (it can be copied, or read in a
+read-only folder), and it works on network file systems. ``synchronous=FULL`` makes the file proof against
+power failure; a kill between two system calls rolls back to the last commit when the file is next opened.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class TrialRow(NamedTuple):
     @property
     def history(self) -> HistoryRow:
         """The first columns."""
-        return HistoryRow(*self[: len(HistoryRow._fields)])
+        return HistoryRow(*(getattr(self, name) for name in HistoryRow._fields))
 
 
 _STUDY = ", ".join(StudyRow._fields)
@@ -93,8 +93,8 @@ class Store:
         timeout: seconds to wait while another process writes.
 
     Raises:
-        StoreError: the path is a folder, its folder is missing, or the file is unreadable, corrupt, read-only,
-            another program's or from a newer version.
+        StoreError: the path is a folder, its folder is missing, or the file is unreadable, corrupt, another
+            program's or from a newer version.
     """
 
     def __init__(self, path: str | Path | None = None, *, create: bool = True, timeout: float = 30.0) -> None:
@@ -160,8 +160,8 @@ class Store:
             )
         if version > _VERSION:
             raise StoreError(
-                f"{self.name} was written by a newer hypergrad (format {version}, this one reads {_VERSION}); "
-                "upgrade hypergrad or choose another path"
+                f"{self.name} was written by a newer hypergrad (format {version}, this one reads "
+                f"{_VERSION}); upgrade hypergrad or choose another path"
             )
 
     def _is_new(self) -> bool:
@@ -281,9 +281,7 @@ class Store:
 
     def queue(self, study: int) -> list[tuple[int, str]]:
         """(position, hparams) of the points that wait, first come first."""
-        return self.query(  # type: ignore[return-value]
-            "SELECT position, hparams FROM queue WHERE study = ? ORDER BY position", (study,)
-        )
+        return self.query("SELECT position, hparams FROM queue WHERE study = ? ORDER BY position", (study,))
 
     def has_point(self, study: int, hparams: str) -> bool:
         """Whether a trial or a waiting point has exactly these hparams."""
@@ -310,16 +308,19 @@ class Store:
             ).rowcount
             if changed != 1:
                 raise StoreError(
-                    f"a study in {self.name} was changed by another process while it was being run; run it again"
+                    f"a study in {self.name} was changed by another process while it was being run; "
+                    "run it again"
                 )
             yield connection
 
 
-_inherited: list[sqlite3.Connection] = []  # a parent's connections: closing one in the child would harm the file
+_inherited: list[
+    sqlite3.Connection
+] = []  # a parent's connections: closing one in the child would harm the file
 
 _ADVICE = {
     "SQLITE_NOTADB": "{name} is not a file of studies (no SQLite file); choose another path",
-    "SQLITE_CORRUPT": "{name} is damaged ({error}); use a copy, or save what is left with: sqlite3 FILE .recover",
+    "SQLITE_CORRUPT": "{name} is damaged ({error}); use a copy, or save what is left: sqlite3 FILE .recover",
     "SQLITE_FULL": "the disk of {name} is full; all stored trials are kept, free some space and run again",
     "SQLITE_BUSY": "another program has kept {name} locked for {timeout:g} s; run again when it has ended",
     "SQLITE_READONLY": "{name} or its folder is read-only; make it writable or choose another path",
