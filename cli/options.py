@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,4 +88,4 @@ def print_table(renderable: Any) -> None:
     """A rich renderable on stdout."""
     from hypergrad.report import tables
 
-    tables.write(renderable, click.get_text_stream("stdout"))
+    tables.write(renderable, sys.stdout)

@@ -56,11 +56,16 @@ def show(study: str | None, store: Path, sort_by: str, limit: int | None, as_jso
 
     about = ", ".join(f"{key} {value}" for key, value in loaded.info.items() if value is not None)
     click.echo(
-        f"study {loaded.name}{': ' if about else ''}{about}, seed {loaded.seed}, made {loaded.created}"
+        f"study {loaded.name}{': ' if about else ''}{about}, seed {loaded.seed}, made {minute(loaded.created)}"
     )
     options.print_table(tables.trials(chosen, best=best))
     if len(chosen) < len(every):
         click.echo(f"{len(chosen)} of {len(every)} trials")
+
+
+def minute(moment: str) -> str:
+    """An ISO 8601 moment in UTC, to the minute."""
+    return f"{moment[:16].replace('T', ' ')} UTC"
 
 
 def trial_json(trial: Any) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def studies(store: Path, as_json: bool) -> None:
             "dimensions": summary.dimension,
             "trials": summary.complete + summary.failed,
             "best": summary.best,
-            "made": summary.created,
+            "made": minute(summary.created),
         }
         for summary in held
     ]
