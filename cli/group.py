@@ -45,7 +45,8 @@ class Commands(click.Group):
     ) -> Any:
         """Run the command and exit the process with its code."""
         if not standalone_mode or COMPLETION in os.environ:
-            return super().main(args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
+            extra["windows_expand_args"] = windows_expand_args
+            return super().main(args, prog_name, complete_var, standalone_mode, **extra)
         arguments = list(sys.argv[1:] if args is None else args)
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):

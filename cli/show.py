@@ -55,9 +55,8 @@ def show(study: str | None, store: Path, sort_by: str, limit: int | None, as_jso
     from hypergrad.report import tables
 
     about = ", ".join(f"{key} {value}" for key, value in loaded.info.items() if value is not None)
-    click.echo(
-        f"study {loaded.name}{': ' if about else ''}{about}, seed {loaded.seed}, made {minute(loaded.created)}"
-    )
+    made = minute(loaded.created)
+    click.echo(f"study {loaded.name}{': ' if about else ''}{about}, seed {loaded.seed}, made {made}")
     options.print_table(tables.trials(chosen, best=best))
     if len(chosen) < len(every):
         click.echo(f"{len(chosen)} of {len(every)} trials")

@@ -119,7 +119,7 @@ def directions(
     point: np.ndarray, slope: np.ndarray, coordinates: int, rng: np.random.Generator
 ) -> list[tuple[str, float | None, np.ndarray]]:
     """(label, value of the coordinate or None, direction of length 1) for each direction worth trying."""
-    chosen = []
+    chosen: list[tuple[str, float | None, np.ndarray]] = []
     for index in sorted(np.argsort(-np.abs(slope.ravel()), kind="stable")[: max(coordinates, 1)]):
         place = np.unravel_index(index, point.shape)
         unit = np.zeros(point.shape)
