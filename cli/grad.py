@@ -10,7 +10,7 @@ import click
 from . import options
 
 
-@click.command()
+@click.command(short_help="Print one hypergradient beside finite differences.")
 @options.task_argument
 @options.data_option
 @options.target_option

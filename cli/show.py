@@ -17,7 +17,7 @@ ORDER = {
 }
 
 
-@click.command()
+@click.command(short_help="Print the trials of a study.")
 @click.argument("study", required=False)
 @options.store_option
 @click.option(
@@ -76,7 +76,7 @@ def trial_json(trial: Any) -> dict[str, Any]:
     return {name: getattr(trial, name) for name in names} | {"curve_steps": trial.curve_steps}
 
 
-@click.command()
+@click.command(short_help="List the studies of a store.")
 @options.store_option
 @options.json_option
 def studies(store: Path, as_json: bool) -> None:

@@ -34,7 +34,7 @@ def first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().partition("\n")[0].replace("`", "")
 
 
-@click.command(cls=Documented)
+@click.command(cls=Documented, short_help="Tune the hyperparameters of a model.")
 @options.task_argument
 @options.data_option
 @options.target_option

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,19 +96,23 @@ def compare(
         point, slope = np.asarray(points[number], float), np.asarray(slopes[path], float)
         norm = float(np.linalg.norm(slope))
 
-        def along(step: np.ndarray, number: int = number, point: np.ndarray = point) -> float:
-            moved = point + step
-            leaf = float(moved) if moved.ndim == 0 else moved
-            return value(structure.unflatten([*points[:number], leaf, *points[number + 1 :]]))
+        def moved(step: np.ndarray, number: int = number, point: np.ndarray = point) -> float:
+            leaf = point + step
+            leaves = [*points[:number], float(leaf) if leaf.ndim == 0 else leaf, *points[number + 1 :]]
+            return value(structure.unflatten(leaves))
 
         rows = []
         for label, at, direction in directions(point, slope, coordinates, rng):
             exact = float(np.sum(slope * direction))
             scale = abs(at) if at is not None else float(np.linalg.norm(point))
-            numeric = central_difference(lambda h, d=direction, f=along: f(h * d), scale or 1.0)
+            numeric = central_difference(partial(_shifted, moved, direction), scale or 1.0)
             rows.append(Direction(label, at, exact, numeric, relative(exact, numeric, norm)))
         found.append(Leaf(path, point.size, norm, tuple(rows)))
     return found
+
+
+def _shifted(f: Callable[[np.ndarray], float], direction: np.ndarray, h: float) -> float:
+    return f(h * direction)
 
 
 def below(path: str, name: str) -> bool:
