@@ -186,6 +186,4 @@ def ravel(tree: Any, dtype: Any = None) -> tuple[np.ndarray, Callable[[np.ndarra
 
 def unravel(vector: Any, shape: Structure, shapes: Sequence[tuple[int, ...]]) -> Any:
     """The tree of structure `shape` whose leaves are views of `vector`, of the given `shapes`."""
-    return shape.unflatten(
-        [vector[a:b].reshape(s) for s, (a, b) in zip(shapes, spans(shapes), strict=True)]
-    )
+    return shape.unflatten([vector[a:b].reshape(s) for s, (a, b) in zip(shapes, spans(shapes), strict=True)])

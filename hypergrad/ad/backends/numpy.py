@@ -1,0 +1,492 @@
+"""The reference backend: a Program as straight-line NumPy calls into preallocated buffers.
+
+A plan gives every equation a place for its result: a buffer (shared by values that are never alive
+together), a view, or a part of the vector that it is later concatenated into. The plan is printed as
+one Python function; `Executable` binds that function to buffers, which are leased for one call at a time,
+so that threads may share an executable and no result aliases a buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hypergrad.ad.primitives.indexing import to_numpy
+from hypergrad.ad.program import Atom, Const, Equation, Program, Var
+
+__all__ = ["Executable"]
+
+_VIEWS = {"reshape", "permute", "index", "split", "stop_gradient"}
+_FRESH_ONLY = {"select", "gather"}
+
+
+class Executable:
+    """A compiled Program.
+
+    Attributes:
+        program: what it computes.
+        source: the Python text that runs.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        plan = _Plan(program)
+        self.source = plan.source()
+        self._code = compile(self.source, f"<hypergrad {program.name}>", "exec")
+        self._plan = plan
+        self._free: list[Callable[..., None]] = []
+        self._shapes = [(atom.type.shape, atom.type.dtype) for atom in program.outputs]
+
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Fresh output arrays, given arrays of exactly the Program's input types."""
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._shapes]
+        self.into(inputs, outputs)
+        return outputs
+
+    def into(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Write the outputs into the given C-contiguous arrays, which must not overlap the inputs."""
+        run = self.lease()
+        run(*inputs, *outputs)
+        self.release(run)
+
+    def lease(self) -> Callable[..., None]:
+        """The function ``run(*inputs, *outputs)`` bound to buffers of its own, until `release`."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._plan.bind(self._code)
+
+    def release(self, run: Callable[..., None]) -> None:
+        """Give back what `lease` returned."""
+        self._free.append(run)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the buffers of one lease."""
+        return sum(self._plan.slots)
+
+
+class _Plan:
+    """Places of values and the text of the function."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.names: dict[Var, str] = {}
+        self.globals: dict[str, Any] = {"copyto": np.copyto}
+        self.slots: list[int] = []
+        self.bindings: list[tuple[str, Callable[[dict[str, Any]], Any]]] = []
+        self.lines: list[str] = []
+        self.root: dict[Var, Var] = {}
+        self.static: set[Var] = set()
+        self.slot_of: dict[Var, int] = {}
+        self.free: dict[int, list[int]] = {}
+        self.constants: dict[int, str] = {}
+        self._made: dict[Var, Equation] = {var: eq for eq in program.equations for var in eq.outputs}
+        self._pin()
+        self._roots()
+        self._plan()
+
+    # Where things live ---------------------------------------------------------------------------
+    def _pin(self) -> None:
+        """Values computed straight into their place in the vector that they are concatenated into."""
+        self.pinned: dict[Var, tuple[Var, int]] = {}
+        outputs = {atom for atom in self.program.outputs if isinstance(atom, Var)}
+        for eq in self.program.equations:
+            if eq.primitive.name != "concatenate" or eq.outputs[0].type.ndim != 1:
+                continue
+            start = 0
+            for atom in eq.inputs:
+                var = self._source(atom)
+                if (
+                    var is not None
+                    and var not in self.pinned
+                    and var not in outputs
+                    and var.type.dtype == eq.outputs[0].type.dtype
+                    and var.type.size
+                ):
+                    self.pinned[var] = (eq.outputs[0], start)
+                start += atom.type.size
+
+    def _source(self, atom: Atom) -> Var | None:
+        """The computed variable that `atom` is, or is a reshape of; None for a view, constant or input."""
+        while isinstance(atom, Var):
+            made = self._made.get(atom)
+            if made is None:
+                return None
+            if made.primitive.name == "reshape":
+                atom = made.inputs[0]
+                continue
+            fixed = made.primitive.name in _VIEWS | _FRESH_ONLY | {"concatenate"} or not _writes(made)
+            return None if fixed else atom
+        return None
+
+    def _roots(self) -> None:
+        """Which variable's storage each variable shares, and when that storage is read last.
+
+        A reshape of a view that is not contiguous is a copy, with storage of its own.
+        """
+        self.copies: set[Var] = set()
+        solid: set[Var] = set(self.program.inputs)  # contiguous, or reshaped by NumPy at run time
+        for eq in self.program.equations:
+            name = eq.primitive.name
+            source = eq.inputs[0] if eq.inputs and name in _VIEWS else None
+            for var in eq.outputs:
+                if not isinstance(source, Var):
+                    self.root[var] = var
+                    solid.add(var)
+                elif name == "reshape" and source not in solid:
+                    self.root[var] = var
+                    solid.add(var)
+                    self.copies.add(var)
+                else:
+                    self.root[var] = self.root.get(source, source)
+                    leading = name == "split" and eq.params["axis"] == 0
+                    if source in solid and (leading or name in ("reshape", "stop_gradient")):
+                        solid.add(var)
+        for var, (whole, _) in self.pinned.items():
+            self.root[var] = whole
+        for var in self.root:
+            root = self.root[var]
+            while self.root.get(root, root) is not root:
+                root = self.root[root]
+            self.root[var] = root
+        self.last: dict[Var, int] = {}
+        for number, eq in enumerate(self.program.equations):
+            for atom in eq.inputs:
+                if isinstance(atom, Var):
+                    self.last[self.root.get(atom, atom)] = number
+        for atom in self.program.outputs:
+            if isinstance(atom, Var):
+                self.last[self.root.get(atom, atom)] = len(self.program.equations)
+
+    def _allocate(self, var: Var) -> None:
+        """A buffer for `var`, from those that are free."""
+        size = var.type.size * var.type.dtype.itemsize
+        free = self.free.get(size)
+        if free:
+            slot = free.pop()
+        else:
+            slot = len(self.slots)
+            self.slots.append(size)
+        self.slot_of[var] = slot
+        self._place(var, slot)
+
+    def _place(self, var: Var, slot: int) -> None:
+        name = f"b{len(self.bindings)}"
+        kind = var.type
+        self.bindings.append((name, lambda g: g["slots"][slot].view(kind.dtype).reshape(kind.shape)))
+        self.names[var] = name
+        self.static.add(var)
+
+    def _derive(self, name_of: str, static: bool, make: Callable[[Any], Any], text: str) -> str:
+        """A view of `name_of`: made once if that is a buffer, at every run otherwise."""
+        if static:
+            name = f"v{len(self.bindings)}"
+            self.bindings.append((name, lambda g: make(g[name_of])))
+        else:
+            name = f"t{len(self.lines)}"
+            self.lines.append(f"{name} = {text}")
+        return name
+
+    # Text ------------------------------------------------------------------------------------------
+    def ref(self, atom: Atom) -> str:
+        """The name of an operand."""
+        if isinstance(atom, Var):
+            return self.names[atom]
+        name = self.constants.get(id(atom))
+        if name is None:
+            name = f"c{len(self.constants)}"
+            self.constants[id(atom)] = name
+            self.globals[name] = atom.value
+        return name
+
+    def call(self, function: Any, label: str) -> str:
+        """The global name of a NumPy callable."""
+        name = f"np_{label}"
+        if self.globals.setdefault(name, function) is not function:
+            name = f"np_{label}_{len(self.globals)}"
+            self.globals[name] = function
+        return name
+
+    def value(self, value: Any) -> str:
+        """The global name of a Python value."""
+        name = f"k{len(self.globals)}"
+        self.globals[name] = value
+        return name
+
+    def _plan(self) -> None:
+        program = self.program
+        self.inputs = [f"i{n}" for n in range(len(program.inputs))]
+        self.outputs = [f"o{n}" for n in range(len(program.outputs))]
+        self.names.update(zip(program.inputs, self.inputs, strict=True))
+        in_place: dict[Var, str] = {}
+        for atom, name in zip(program.outputs, self.outputs, strict=True):
+            made = self._made.get(atom) if isinstance(atom, Var) else None
+            if (
+                made is not None
+                and atom not in in_place
+                and self.root[atom] is atom
+                and not _constant_view(made)
+            ):  # type: ignore[index]
+                in_place[atom] = name  # type: ignore[index]
+        self.in_place = in_place
+        for number, eq in enumerate(program.equations):
+            self._equation(eq, number)
+            for atom in {self.root.get(a, a) for a in (*eq.inputs, *eq.outputs) if isinstance(a, Var)}:
+                if self.last.get(atom, number) <= number and atom in self.slot_of:
+                    slot = self.slot_of.pop(atom)
+                    self.free.setdefault(self.slots[slot], []).append(slot)
+        for atom, name in zip(program.outputs, self.outputs, strict=True):
+            source = self.ref(atom)
+            if source != name:
+                self.lines.append(f"copyto({name}, {source})")
+
+    def _equation(self, eq: Equation, number: int) -> None:
+        name = eq.primitive.name
+        if name in _VIEWS:
+            self._view(eq)
+        elif name == "concatenate":
+            self._concatenate(eq)
+        elif _writes(eq):
+            out = eq.outputs[0]
+            self._target(eq, out, number)
+            self._write(eq, self.names[out])
+        else:
+            self._fresh(eq)
+
+    def _target(self, eq: Equation, out: Var, number: int) -> None:
+        """Decide where the result of an equation goes."""
+        if out in self.pinned:
+            whole, start = self.pinned[out]
+            if whole not in self.names:
+                self._open(whole)
+            stop, shape = start + out.type.size, out.type.shape
+            self.names[out] = self._derive(
+                self.names[whole],
+                whole in self.static,
+                lambda v: v[start:stop].reshape(shape),
+                f"{self.names[whole]}[{start}:{stop}].reshape({shape})",
+            )
+            if whole in self.static:
+                self.static.add(out)
+            return
+        if out not in self.in_place and eq.primitive.ufunc is not None and eq.primitive.name != "matmul":
+            for atom in eq.inputs:
+                if self._reusable(atom, eq, out, number):
+                    self._place(out, self.slot_of.pop(atom))  # type: ignore[arg-type]
+                    self.slot_of[out] = self._last_slot
+                    return
+        self._open(out)
+
+    def _reusable(self, atom: Atom, eq: Equation, out: Var, number: int) -> bool:
+        """Whether an elementwise result may overwrite the operand `atom`."""
+        if not isinstance(atom, Var) or atom not in self.slot_of or self.last.get(atom) != number:
+            return False
+        if atom.type.shape != out.type.shape or atom.type.dtype != out.type.dtype:
+            return False
+        others = [a for a in eq.inputs if isinstance(a, Var) and a is not atom]
+        if any(self.root.get(a, a) is atom for a in others):
+            return False
+        self._last_slot = self.slot_of[atom]
+        return True
+
+    def _open(self, var: Var) -> None:
+        """Storage for a whole variable: an output array or a buffer."""
+        if var in self.in_place:
+            self.names[var] = self.in_place[var]
+        else:
+            self._allocate(var)
+
+    def _write(self, eq: Equation, out: str) -> None:
+        """The call that computes an equation into `out`."""
+        name, params = eq.primitive.name, eq.params
+        args = [self.ref(atom) for atom in eq.inputs]
+        if name in _REDUCTIONS:
+            function = self.call(_REDUCTIONS[name], name)
+            axes = params["axes"]
+            axis = (
+                "None" if len(axes) == eq.inputs[0].type.ndim else repr(axes[0] if len(axes) == 1 else axes)
+            )
+            keep = ", True" if params["keepdims"] else ""
+            # reduce(array, axis, dtype, out, keepdims)
+            self.lines.append(f"{function}({args[0]}, {axis}, None, {out}{keep})")
+        elif name == "broadcast_to":
+            self.lines.append(f"copyto({out}, {args[0]})")
+        elif name == "convert":
+            self.lines.append(f"copyto({out}, {args[0]}, 'unsafe')")
+        elif name == "scatter":
+            view = self._derive(
+                out,
+                eq.outputs[0] in self.static,
+                lambda b: b[(*to_numpy(params["spec"]), ...)],
+                f"{out}[{_index_text(params['spec'])}]",
+            )
+            self.lines.append(f"{out}.fill(0)")
+            self.lines.append(f"copyto({view}, {args[0]})")
+        elif name == "scatter_add":
+            add_at = self.call(np.add.at, "add_at")
+            self.lines.append(f"{out}.fill(0)")
+            self.lines.append(f"{add_at}({out}, {_tuple_text(params['spec'], args[1:])}, {args[0]})")
+        else:
+            function = self.call(_ufunc(eq), name)
+            self.lines.append(f"{function}({', '.join(args)}, {out})")
+
+    def _view(self, eq: Equation) -> None:
+        name, params, atom = eq.primitive.name, eq.params, eq.inputs[0]
+        source = self.ref(atom)
+        static = isinstance(atom, Const) or atom in self.static
+        out = eq.outputs[0]
+        if isinstance(atom, Const):
+            arrays = eq.primitive.call(atom.value, **params)
+            for var, array in zip(eq.outputs, arrays if eq.primitive.multiple else (arrays,), strict=True):
+                self.names[var] = self.value(np.asarray(array))
+            return
+        if name == "stop_gradient":
+            self.names[out] = source
+        elif name == "reshape":
+            shape = params["shape"]
+            if out in self.copies:  # into storage seen with the source's shape
+                self._open(out)
+                inner, name = atom.type.shape, self.names[out]
+                whole = self._derive(
+                    name, out in self.static, lambda b: b.reshape(inner), f"{name}.reshape({inner})"
+                )
+                self.lines.append(f"copyto({whole}, {source})")
+                return
+            self.names[out] = self._derive(
+                source, static, lambda v: v.reshape(shape), f"{source}.reshape({shape})"
+            )
+        elif name == "permute":
+            axes = params["axes"]
+            self.names[out] = self._derive(
+                source, static, lambda v: v.transpose(axes), f"{source}.transpose({axes})"
+            )
+        elif name == "index":
+            spec = params["spec"]
+            self.names[out] = self._derive(
+                source, static, lambda v: v[(*to_numpy(spec), ...)], f"{source}[{_index_text(spec)}]"
+            )
+        else:  # split
+            axis, start = params["axis"], 0
+            lead = ":, " * axis
+            for var, size in zip(eq.outputs, params["sizes"], strict=True):
+                cut = (*(slice(None),) * axis, slice(start, start + size))
+                self.names[var] = self._derive(
+                    source, static, lambda v, cut=cut: v[cut], f"{source}[{lead}{start}:{start + size}]"
+                )
+                start += size
+        for var in eq.outputs:
+            if static:
+                self.static.add(var)
+
+    def _concatenate(self, eq: Equation) -> None:
+        out, axis = eq.outputs[0], eq.params["axis"]
+        if out not in self.names:
+            self._open(out)
+        start = 0
+        lead = ":, " * axis
+        for atom in eq.inputs:
+            stop = start + atom.type.shape[axis]
+            source = self._source(atom)
+            if not (source is not None and self.pinned.get(source) == (out, start)) and stop > start:
+                cut = (*(slice(None),) * axis, slice(start, stop))
+                part = self._derive(
+                    self.names[out],
+                    out in self.static,
+                    lambda b, cut=cut: b[cut],
+                    f"{self.names[out]}[{lead}{start}:{stop}]",
+                )
+                self.lines.append(f"copyto({part}, {self.ref(atom)})")
+            start = stop
+
+    def _fresh(self, eq: Equation) -> None:
+        """An equation whose NumPy call makes its own result."""
+        args = [self.ref(atom) for atom in eq.inputs]
+        if eq.primitive.name == "select":
+            text = f"{self.call(np.where, 'where')}({', '.join(args)})"
+        elif eq.primitive.name == "gather":
+            text = f"{args[0]}[{_index_text(eq.params['spec'], args[1:])}]"
+        else:
+            params = "".join(f", {key}={self.value(value)}" for key, value in eq.params.items())
+            text = f"{self.call(eq.primitive.call, eq.primitive.name)}({', '.join(args)}{params})"
+        targets = []
+        for var in eq.outputs:
+            target = f"t{len(self.lines)}_{len(targets)}"
+            self.names[var] = target
+            targets.append(target)
+        self.lines.append(f"{', '.join(targets)} = {text}")
+        for var in eq.outputs:
+            if var in self.in_place:
+                self.lines.append(f"copyto({self.in_place[var]}, {self.names[var]})")
+                self.names[var] = self.in_place[var]
+
+    def source(self) -> str:
+        """The text of ``run(inputs, outputs)``."""
+        arguments = ", ".join([*self.inputs, *self.outputs])
+        return "\n    ".join([f"def run({arguments}):", *(self.lines or ["pass"])]) + "\n"
+
+    def bind(self, code: Any) -> Callable[..., None]:
+        """The function with buffers of its own."""
+        scope = dict(self.globals)
+        scope["slots"] = [np.zeros(size, np.uint8) for size in self.slots]
+        for name, make in self.bindings:
+            scope[name] = make(scope)
+        exec(code, scope)
+        return scope["run"]
+
+
+_REDUCTIONS = {
+    "reduce_sum": np.add.reduce,
+    "reduce_max": np.maximum.reduce,
+    "reduce_min": np.minimum.reduce,
+    "reduce_prod": np.multiply.reduce,
+    "any": np.logical_or.reduce,
+    "all": np.logical_and.reduce,
+}
+_WRITERS = {*_REDUCTIONS, "broadcast_to", "convert", "scatter", "scatter_add", "expit"}
+
+
+def _writes(eq: Equation) -> bool:
+    """Whether the NumPy call of an equation can write into a given array."""
+    return eq.primitive.ufunc is not None or eq.primitive.name in _WRITERS
+
+
+def _constant_view(eq: Equation) -> bool:
+    """Whether an equation is a view of a constant, made once."""
+    return eq.primitive.name in _VIEWS and isinstance(eq.inputs[0], Const)
+
+
+def _ufunc(eq: Equation) -> Any:
+    if eq.primitive.name == "expit":
+        from scipy.special import expit
+
+        return expit
+    return eq.primitive.ufunc
+
+
+def _tuple_text(spec: tuple[Any, ...], arrays: Sequence[str]) -> str:
+    """The text of an index as a tuple."""
+    stream = iter(arrays)
+    items = [
+        next(stream) if item == "array" else f"slice{item}" if isinstance(item, tuple) else str(item)
+        for item in spec
+    ]
+    return f"({', '.join(items)},)"
+
+
+def _index_text(spec: tuple[Any, ...], arrays: Sequence[str] = ()) -> str:
+    """The text of an index; ends in an Ellipsis where it is basic, so that a scalar stays a view."""
+    stream = iter(arrays)
+    items = []
+    for item in spec:
+        if item == "array":
+            items.append(next(stream))
+        elif isinstance(item, tuple):
+            items.append(":".join("" if part is None else str(part) for part in item))
+        else:
+            items.append(str(item))
+    if not arrays:
+        items.append("...")
+    return ", ".join(items)
