@@ -68,8 +68,9 @@ def test_studies():
 
 
 def test_outside_a_terminal_a_wide_table_is_not_cut():
-    rows = [SimpleNamespace(number=0, state="complete", value=1.0, seconds=1.0, hparams={f"p{i}": 1 for i in range(99)})]
-    head = text(tables.trials(rows)).splitlines()[0]
+    wide = trial(0, 1.0)
+    wide.hparams = {f"p{i}": 1 for i in range(99)}
+    head = text(tables.trials([wide])).splitlines()[0]
     assert head.split()[-1] == "p98"
 
 
@@ -86,6 +87,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are():
 
 @pytest.fixture
 def result():
+    hparams = {"lr": np.float64(0.1), "l2": np.full((3, 1), 0.5), "hidden": 16}
     figures = {part: {"loss": 0.25, "accuracy": 0.9} for part in ("train", "valid", "test")}
     return TuneSummary(
         task="logistic",
@@ -97,7 +99,7 @@ def result():
         sampler="gradient",
         trials=4,
         seconds=1.5,
-        best=Best(trial=3, value=0.25, hparams={"lr": np.float64(0.1), "l2": np.full((3, 1), 0.5), "hidden": 16}),
+        best=Best(trial=3, value=0.25, hparams=hparams),
         metrics=figures,
         baseline=Baseline(value=float("inf"), metrics=figures),
         notes=["2 of 4 trials diverged"],
@@ -130,7 +132,8 @@ def test_json_is_strict_and_complete(result):
 
 def test_differences():
     rows = (Direction("[3,0]", 0.1, 1.5, 1.5, 1e-12), Direction("random", None, 0.5, 0.25, 0.1))
-    found = text(tables.differences([Leaf("l2", 64, 2.5, rows), Leaf("lr", 1, 1.0, (Direction("", 0.1, 1, 1, 0),))]))
+    leaves = [Leaf("l2", 64, 2.5, rows), Leaf("lr", 1, 1.0, (Direction("", 0.1, 1, 1, 0),))]
+    found = text(tables.differences(leaves))
     lines = [line.rstrip() for line in found.splitlines()]
     assert lines[2] == "l2 (64 values, norm 2.5)"
     assert lines[3].split() == ["[3,0]", "0.1", "1.50000000e+00", "1.50000000e+00", "1.0e-12"]
