@@ -25,14 +25,18 @@ _FRESH_ONLY = {"select", "gather"}
 class Executable:
     """A compiled Program.
 
-    Attributes:
+    Args:
         program: what it computes.
+        closed: inputs and outputs are fixed C-contiguous arrays, given once to `bind`, so that every view is
+            made once; otherwise they are given to each call.
+
+    Attributes:
         source: the Python text that runs.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, closed: bool = False) -> None:
         self.program = program
-        plan = _Plan(program)
+        plan = _Plan(program, closed)
         self.source = plan.source()
         self._code = compile(self.source, f"<hypergrad {program.name}>", "exec")
         self._plan = plan
@@ -62,6 +66,23 @@ class Executable:
         """Give back what `lease` returned."""
         self._free.append(run)
 
+    def bind(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        scratch: list[np.ndarray] | None = None,
+    ) -> Callable[[], None]:
+        """For a closed executable: the function without arguments that reads `inputs` and writes `outputs`.
+
+        Args:
+            scratch: buffers from `scratch`, which functions that never run at once may share.
+        """
+        return self._plan.bind(self._code, scratch, [*inputs, *outputs])
+
+    def scratch(self) -> list[np.ndarray]:
+        """Buffers for one `bind`."""
+        return self._plan.scratch()
+
     @property
     def buffer_bytes(self) -> int:
         """Bytes of the buffers of one lease."""
@@ -71,8 +92,9 @@ class Executable:
 class _Plan:
     """Places of values and the text of the function."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, closed: bool) -> None:
         self.program = program
+        self.closed = closed
         self.names: dict[Var, str] = {}
         self.globals: dict[str, Any] = {"copyto": np.copyto}
         self.slots: list[int] = []
@@ -232,6 +254,8 @@ class _Plan:
             ):  # type: ignore[index]
                 in_place[atom] = name  # type: ignore[index]
         self.in_place = in_place
+        if self.closed:
+            self.static.update(program.inputs)
         for number, eq in enumerate(program.equations):
             self._equation(eq, number)
             for atom in {self.root.get(a, a) for a in (*eq.inputs, *eq.outputs) if isinstance(a, Var)}:
@@ -296,6 +320,8 @@ class _Plan:
         """Storage for a whole variable: an output array or a buffer."""
         if var in self.in_place:
             self.names[var] = self.in_place[var]
+            if self.closed:
+                self.static.add(var)
         else:
             self._allocate(var)
 
@@ -421,16 +447,25 @@ class _Plan:
             if var in self.in_place:
                 self.lines.append(f"copyto({self.in_place[var]}, {self.names[var]})")
                 self.names[var] = self.in_place[var]
+                if self.closed:
+                    self.static.add(var)
 
     def source(self) -> str:
         """The text of ``run(inputs, outputs)``."""
-        arguments = ", ".join([*self.inputs, *self.outputs])
+        arguments = "" if self.closed else ", ".join([*self.inputs, *self.outputs])
         return "\n    ".join([f"def run({arguments}):", *(self.lines or ["pass"])]) + "\n"
 
-    def bind(self, code: Any) -> Callable[..., None]:
-        """The function with buffers of its own."""
+    def scratch(self) -> list[np.ndarray]:
+        """Buffers of its own."""
+        return [np.zeros(size, np.uint8) for size in self.slots]
+
+    def bind(
+        self, code: Any, scratch: list[np.ndarray] | None = None, arrays: Sequence[np.ndarray] = ()
+    ) -> Callable[..., None]:
+        """The function over the given buffers, and, if closed, over the given inputs and outputs."""
         scope = dict(self.globals)
-        scope["slots"] = [np.zeros(size, np.uint8) for size in self.slots]
+        scope["slots"] = self.scratch() if scratch is None else scratch
+        scope.update(zip([*self.inputs, *self.outputs], arrays, strict=False))
         for name, make in self.bindings:
             scope[name] = make(scope)
         exec(code, scope)
