@@ -86,18 +86,19 @@ def _restored(node: dict[str, Any]) -> Any:
     return node
 
 
-def encode(tree: Any, what: str = "value") -> str:
+def encode(tree: Any, what: str = "value", sort: bool = False) -> str:
     """`tree` as ASCII JSON text; ``decode(encode(tree))`` has the same bits.
 
     Args:
         tree: dicts with string keys, lists, tuples, arrays of numbers, numbers, strings, booleans and None.
             NumPy scalars become Python numbers, extended precision becomes float64.
         what: the name of the tree in an error.
+        sort: whether dicts are written in the order of their keys, so that equal trees have equal texts.
 
     Raises:
         StudyError: anything else in the tree.
     """
-    return json.dumps(_plain(tree, what), allow_nan=False)
+    return json.dumps(_plain(tree, what), allow_nan=False, sort_keys=sort)
 
 
 def decode(text: str) -> Any:

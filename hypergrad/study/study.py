@@ -230,7 +230,7 @@ class Study:
             StudyError: another process runs the study.
         """
         canonical, _ = checks.canonical_hparams(self.space, hparams)
-        text = encode(canonical)
+        text = encode(canonical, sort=True)
         with self._claimed():
             if not self._store.has_point(self._id, text):
                 self._revision = self._store.add_point(self._id, self._revision, text)
