@@ -1,18 +1,18 @@
 """The front of the command line: version, help, encodings, pipes."""
 
 import subprocess
-import tomllib
+import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+import hypergrad
+
 COMMANDS = ["tune", "grad", "show", "studies"]
 
 
 def test_version(call):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert call("--version").stdout == f"hypergrad {project['version']}\n"
+    assert call("--version").stdout == f"hypergrad {hypergrad.__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
@@ -41,8 +41,6 @@ def test_help_of_tune_lists_tasks_samplers_and_keys(call):
 
 def test_help_loads_nothing_heavy(start):
     code = "import sys, hypergrad_cli; print(*sorted(sys.modules))"
-    import sys
-
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"sklearn", "pandas", "scipy", "rich", "pydantic"} & set(loaded.split())
 
