@@ -104,15 +104,17 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
         best=Best(trial=best.number, value=best.value, hparams=best.hparams),
         metrics=tuned,
         baseline=Baseline(value=baseline["valid"]["loss"], metrics=baseline),
-        notes=notes(request, study, held, tuned, baseline),
+        notes=notes(request, dataset.notes, study, held, tuned, baseline),
         version=version(),
     )
 
 
-def notes(request: Request, study: Any, held: int, tuned: Any, baseline: Any) -> list[str]:
+def notes(
+    request: Request, dataset_notes: Any, study: Any, held: int, tuned: Any, baseline: Any
+) -> list[str]:
     """Sentences on what a reader of the result should know."""
     done = study.finished
-    found = []
+    found = list(dataset_notes)
     if request.total is not None and held >= request.total:
         found.append(f"the study already held {held} trials, so none was added")
     elif held:

@@ -41,7 +41,7 @@ class TuneSummary(Frozen):
 
     task: str = Field(description="name of the task")
     data: str = Field(description="name or path of the data")
-    target: str | None = Field(description="target column; null for a bundled data set without a named one")
+    target: str = Field(description="name of the target column")
     study: str = Field(description="name of the study in the store")
     store: str = Field(description="path of the store")
     seed: int = Field(description="seed of the split, the batches and the sampler")

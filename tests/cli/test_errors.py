@@ -81,12 +81,12 @@ def test_one_class_is_not_enough(call, desk):
     sentence(call("tune", "logistic", "--data", file.name, "--target", "y", "--trials", 1), 1)
 
 
-def test_a_missing_file_exits_1(call):
-    assert "nowhere.csv" in sentence(call("tune", "ridge", "--data", "nowhere.csv", "--target", "y"), 1)
+def test_a_missing_file_exits_2(call):
+    assert "nowhere.csv" in sentence(call("tune", "ridge", "--data", "nowhere.csv", "--target", "y"), 2)
 
 
 def test_a_misspelt_bundled_set_suggests_the_nearest(call):
-    assert "'digits'" in sentence(call("tune", "logistic", "--data", "digit"), 1)
+    assert "'digits'" in sentence(call("tune", "logistic", "--data", "digit"), 2)
 
 
 def test_a_folder_is_no_table(call, desk):

@@ -33,10 +33,12 @@ def test_help_of_tune_lists_tasks_samplers_and_keys(call):
     from hypergrad.report.summary import TuneSummary
     from hypergrad.samplers import SAMPLERS
     from hypergrad.tasks import TASKS
+    from hypergrad.tasks.data import BUNDLED
 
     text = call("tune", "--help").stdout
     for word in (*TASKS, *SAMPLERS, *TuneSummary.documented_keys()):
         assert f"  {word} " in text, word
+    assert all(name in text for name in BUNDLED)
 
 
 def test_help_loads_nothing_heavy(start):

@@ -92,7 +92,7 @@ def result():
     return TuneSummary(
         task="logistic",
         data="digits",
-        target=None,
+        target="class",
         study="logistic-digits-0",
         store="hypergrad.db",
         seed=0,
