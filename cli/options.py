@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -79,9 +78,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout, ASCII only; numbers that are not finite are null."""
-    from hypergrad.report.summary import plain
+    from hypergrad.report.summary import dumps
 
-    click.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+    click.echo(dumps(value))
 
 
 def print_table(renderable: Any) -> None:

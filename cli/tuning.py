@@ -101,6 +101,7 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
         sampler=request.sampler,
         trials=study.finished,
         seconds=time.monotonic() - began,
+        groups=list(dataset.groups),
         best=Best(trial=best.number, value=best.value, hparams=best.hparams),
         metrics=tuned,
         baseline=Baseline(value=baseline["valid"]["loss"], metrics=baseline),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Baseline", "Best", "TuneSummary", "plain"]
+__all__ = ["Baseline", "Best", "TuneSummary", "dumps"]
 
 Figures = dict[str, dict[str, float]]
 FIGURES = "train, valid and test, each with loss and accuracy (classification) or rmse (regression)"
@@ -49,14 +49,15 @@ class TuneSummary(Frozen):
     trials: int = Field(description="finished trials that the study holds")
     seconds: float = Field(description="wall time of this command, in seconds")
     best: Best
+    groups: list[str] = Field(description="names of the source columns, in the order of l2_group")
     metrics: Figures = Field(description=f"the tuned model: {FIGURES}")
     baseline: Baseline
     notes: list[str] = Field(description="sentences on anything unusual, such as a budget that ran out")
     version: str = Field(description="version of hypergrad")
 
     def to_json(self) -> str:
-        """One JSON object, indented; numbers that are not finite are null."""
-        return json.dumps(plain(self.model_dump()), indent=2, ensure_ascii=True, allow_nan=False)
+        """One JSON object; numbers that are not finite are null."""
+        return dumps(self.model_dump())
 
     @classmethod
     def documented_keys(cls) -> dict[str, str]:
@@ -69,6 +70,21 @@ class TuneSummary(Frozen):
             else:
                 found[name] = field.description or ""
         return found
+
+
+def dumps(value: Any) -> str:
+    """`value` as strict JSON in ASCII: a key a line, a vector on one line; nan and infinities are null."""
+    return _lines(plain(value), "\n")
+
+
+def _lines(value: Any, margin: str) -> str:
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        items = (f"{json.dumps(key)}: {_lines(item, inner)}" for key, item in value.items())
+        return "{" + inner + f",{inner}".join(items) + margin + "}"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return "[" + inner + f",{inner}".join(_lines(item, inner) for item in value) + margin + "]"
+    return json.dumps(value, allow_nan=False)
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ on a terminal, in full width and plain text elsewhere.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -30,32 +29,40 @@ def number(value: Any, digits: int = 4) -> str:
     """`value` with `digits` significant digits; ``-`` for None, ``nan`` and ``inf`` as they are."""
     if value is None:
         return "-"
-    if isinstance(value, bool | str | int):
-        return str(value)
-    return f"{float(value):.{digits}g}"
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.{digits}g}"
+    return str(value)
 
 
-def describe(value: Any) -> str:
-    """One hyperparameter, readable: short vectors whole, long ones as range, median and count.
+def describe(value: Any, names: Sequence[str] = ()) -> str:
+    """One hyperparameter, readable in a line.
 
-    >>> describe(0.123456)
-    '0.1235'
+    Up to 6 numbers are printed whole. Of a longer vector, such as a schedule, 6 equally spaced entries are
+    printed; of a column ``(k, 1)`` its range and median, with the names of the extremes if `names` has k names.
+
     >>> describe(np.linspace(0.0, 1.0, 101))
-    '101 values from 0 to 1, median 0.5'
+    '0 0.2 0.4 0.6 0.8 1 (6 of 101)'
+    >>> describe(np.array([[3.0], [1.0]] * 4), [f"x{i}" for i in range(8)])
+    '8 values from 1 (x1) to 3 (x0), median 2'
     """
-    if isinstance(value, list | np.ndarray):
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiu":
-            return str(value)
-        if array.size > SHOWN and array.min() == array.max():
-            return f"{array.size} values, all {number(array.flat[0])}"
-        if array.size > SHOWN:
-            low, high, middle = (number(float(x)) for x in (array.min(), array.max(), np.median(array)))
-            return f"{array.size} values from {low} to {high}, median {middle}"
-        if array.ndim:
-            return " ".join(number(float(x)) for x in array.flat)
-        value = array.item()
-    return number(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        return number(value)
+    flat = array.ravel()
+    if not array.ndim:
+        return number(array.item())
+    if flat.size <= SHOWN:
+        return " ".join(map(number, flat.tolist()))
+    if flat.min() == flat.max():
+        return f"{flat.size} values, all {number(flat[0])}"
+    if array.ndim == 1:
+        places = np.rint(np.linspace(0, flat.size - 1, SHOWN)).astype(int)
+        return " ".join(map(number, flat[places].tolist())) + f" ({SHOWN} of {flat.size})"
+    low, high = (
+        f"{number(flat[i])} ({names[i]})" if len(names) == flat.size else number(flat[i])
+        for i in (flat.argmin(), flat.argmax())
+    )
+    return f"{flat.size} values from {low} to {high}, median {number(np.median(flat))}"
 
 
 def summary(result: TuneSummary) -> RenderableType:
@@ -66,7 +73,7 @@ def summary(result: TuneSummary) -> RenderableType:
     )
     hparams = plain_table("hyperparameter", "best value")
     for path, leaf in named_leaves(result.best.hparams):
-        hparams.add_row(path, describe(leaf))
+        hparams.add_row(path, describe(leaf, result.groups))
     notes = [Text(f"note: {note}") for note in result.notes]
     return Group(head, Text(), hparams, Text(), figures(result), *notes)
 
@@ -164,8 +171,3 @@ def write(renderable: RenderableType, stream: TextIO) -> None:
             file=stream, highlight=False, markup=False, emoji=False, width=max(80, needed), color_system=None
         )
     console.print(renderable)
-
-
-def is_finite(value: Any) -> bool:
-    """Whether `value` is a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)

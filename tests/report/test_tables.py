@@ -23,13 +23,19 @@ from hypergrad.report.summary import Baseline, Best, TuneSummary
         (float("nan"), "nan"),
         (np.float64(2.5), "2.5"),
         ([0.1, 0.2], "0.1 0.2"),
-        (np.linspace(0, 1, 101), "101 values from 0 to 1, median 0.5"),
+        (np.linspace(0, 1, 101), "0 0.2 0.4 0.6 0.8 1 (6 of 101)"),
+        (np.linspace(0, 1, 11).reshape(11, 1), "11 values from 0 to 1, median 0.5"),
         (np.full((64, 1), 0.25), "64 values, all 0.25"),
         (["relu", "tanh"], "['relu', 'tanh']"),
     ],
 )
 def test_describe(value, text):
     assert tables.describe(value) == text
+
+
+def test_describe_names_the_extremes():
+    value = np.array([[2.0], [0.5], [1.0], [1.0], [1.0], [1.0], [8.0]])
+    assert tables.describe(value, list("abcdefg")) == "7 values from 0.5 (b) to 8 (g), median 1"
 
 
 def trial(number, value, state="complete"):
@@ -99,6 +105,7 @@ def result():
         sampler="gradient",
         trials=4,
         seconds=1.5,
+        groups=["a", "b", "c"],
         best=Best(trial=3, value=0.25, hparams=hparams),
         metrics=figures,
         baseline=Baseline(value=float("inf"), metrics=figures),
@@ -122,6 +129,7 @@ def test_json_is_strict_and_complete(result):
         raise AssertionError(text)
 
     found = json.loads(result.to_json(), parse_constant=refuse)
+    assert '      "l2": [[0.5], [0.5], [0.5]],\n' in result.to_json()
     assert found["best"]["hparams"] == {"lr": 0.1, "l2": [[0.5], [0.5], [0.5]], "hidden": 16}
     assert found["baseline"]["value"] is None
     keys = {f"{key}.{inner}" for key in ("best", "baseline") for inner in found[key]}
