@@ -38,7 +38,7 @@ def describe(value: Any, names: Sequence[str] = ()) -> str:
     """One hyperparameter, readable in a line.
 
     Up to 6 numbers are printed whole. Of a longer vector, such as a schedule, 6 equally spaced entries are
-    printed; of a column ``(k, 1)`` its range and median, with the names of the extremes if `names` has k names.
+    printed; of a column ``(k, 1)`` its range and median, with the names of the extremes if `names` has k.
 
     >>> describe(np.linspace(0.0, 1.0, 101))
     '0 0.2 0.4 0.6 0.8 1 (6 of 101)'
