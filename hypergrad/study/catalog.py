@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from hypergrad.errors import SpaceError, StoreError, StudyError, unknown_name
+from hypergrad.errors import StudyError, unknown_name
 from hypergrad.samplers import SAMPLERS, Sampler
 from hypergrad.space import Space
-from hypergrad.study.checks import described
-from hypergrad.study.codec import decode
+from hypergrad.study.checks import described, settings
 from hypergrad.study.store import Store, StudyRow
 from hypergrad.study.study import Study
 from hypergrad.study.trial import record
@@ -68,27 +67,20 @@ def _summary(store: Store, row: StudyRow) -> Summary:
     records = [record(each, where) for each in store.history(row.id)]
     states = [each.state for each in records]
     values = [each.value for each in records if each.state == "complete" and abs(each.value) < float("inf")]
-    space, sampler = _parts(row, where)
+    found = settings(row, store.name)
     return Summary(
         key=row.key,
         name=row.name,
         created=row.created,
-        sampler=sampler["name"],
+        sampler=found.sampler["name"],
         seed=row.seed,
-        dimension=space.dimension,
-        info=decode(row.info),
+        dimension=Space.from_json(found.space).dimension,
+        info=found.info,
         complete=states.count("complete"),
         failed=states.count("failed"),
         running=states.count("running"),
         best=min(values, default=None),
     )
-
-
-def _parts(row: StudyRow, where: str) -> tuple[Space, Mapping[str, Any]]:
-    try:
-        return Space.from_json(decode(row.space)), decode(row.sampler)
-    except (SpaceError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"the {where} is damaged: {error}; use a copy of the file") from error
 
 
 def load_study(store: str | Path, which: str | None = None) -> Study:
@@ -105,8 +97,8 @@ def load_study(store: str | Path, which: str | None = None) -> Study:
     opened = Store(store, create=False)
     try:
         row = _chosen(opened.studies(), which, opened.name)
-        space, sampler = _parts(row, f"study {row.name!r} in {opened.name}")
-        return Study._stored(opened, row, space, _sampler(sampler))
+        found = settings(row, opened.name)
+        return Study._stored(opened, row, Space.from_json(found.space), _sampler(found.sampler))
     except BaseException:
         opened.close()
         raise

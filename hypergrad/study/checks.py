@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hypergrad.errors import SpaceError, StudyError, unknown_name
+from hypergrad.errors import SpaceError, StoreError, StudyError, unknown_name
 from hypergrad.samplers.base import Sampler
 from hypergrad.space import Float, Space
 from hypergrad.study.codec import decode, encode
+from hypergrad.study.store import StudyRow
 
 __all__ = [
+    "Settings",
+    "amount",
     "canonical_gradient",
     "canonical_hparams",
     "check_arguments",
@@ -24,7 +28,25 @@ __all__ = [
     "index",
     "number",
     "seed",
+    "settings",
 ]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study is made of.
+
+    Attributes:
+        space: Space.to_json().
+        sampler: `described`.
+        seed: of the study.
+        info: whatever its maker wants to remember; not compared.
+    """
+
+    space: dict[str, Any]
+    sampler: dict[str, Any]
+    seed: int
+    info: dict[str, Any]
 
 
 def number(value: Any, what: str) -> float:
@@ -43,6 +65,14 @@ def number(value: Any, what: str) -> float:
         return float(value)
     kind = f"an array of shape {array.shape}" if array.ndim else repr(value)
     raise StudyError(f"{what} is {kind}, expected one real number")
+
+
+def amount(value: Any, what: str, finite: bool = True) -> float:
+    """`value` as a float >= 0, finite unless told otherwise, or a StudyError."""
+    found = number(value, what)
+    if not found >= 0.0 or (finite and found == np.inf):
+        raise StudyError(f"{what} is {found}, expected a number >= 0")
+    return found
 
 
 def index(value: Any, what: str) -> int:
@@ -175,27 +205,36 @@ def _spelled(description: Mapping[str, Any]) -> str:
     return f"{description['name']}({fields})"
 
 
-def difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str | None:
-    """How the stored study differs from the one asked for, as "seed 0, not 1"; None: it does not.
+def settings(row: StudyRow, store: str) -> Settings:
+    """The settings of a stored study.
 
-    Args:
-        stored: {"space": Space.to_json(), "sampler": described(...), "seed": int}.
-        given: the same.
+    Raises:
+        StoreError: the row is damaged.
     """
-    if encode(stored["space"]) != encode(given["space"]):
-        return _space_difference(stored["space"], given["space"])
-    if encode(stored["sampler"]) != encode(given["sampler"]):
-        return f"the sampler {_spelled(stored['sampler'])}, not {_spelled(given['sampler'])}"
-    if stored["seed"] != given["seed"]:
-        return f"the seed {stored['seed']}, not {given['seed']}"
+    try:
+        found = Settings(decode(row.space), decode(row.sampler), row.seed, decode(row.info))
+        Space.from_json(found.space)
+        _spelled(found.sampler)
+        return found
+    except (SpaceError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"the study {row.name!r} in {store} is damaged: {error}; use a copy of the file"
+        ) from error
+
+
+def difference(stored: Settings, given: Settings) -> str | None:
+    """How a stored study differs from the one asked for, as "the seed 0, not 1"; None: it does not."""
+    if encode(stored.space) != encode(given.space):
+        return _space_difference(stored.space, given.space)
+    if encode(stored.sampler) != encode(given.sampler):
+        return f"the sampler {_spelled(stored.sampler)}, not {_spelled(given.sampler)}"
+    if stored.seed != given.seed:
+        return f"the seed {stored.seed}, not {given.seed}"
     return None
 
 
 def _space_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    try:
-        old = Space.from_json(stored).parameters
-    except SpaceError as error:
-        return f"a space that cannot be read ({error})"
+    old = Space.from_json(stored).parameters
     new = Space.from_json(given).parameters
     for name in sorted(old.keys() | new.keys()):
         if name not in new:

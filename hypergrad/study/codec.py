@@ -86,6 +86,10 @@ def _restored(node: dict[str, Any]) -> Any:
     return node
 
 
+_PLAIN = json.JSONDecoder()
+_TAGGED = json.JSONDecoder(object_hook=_restored)
+
+
 def encode(tree: Any, what: str = "value", sort: bool = False) -> str:
     """`tree` as ASCII JSON text; ``decode(encode(tree))`` has the same bits.
 
@@ -107,7 +111,7 @@ def decode(text: str) -> Any:
     Raises:
         ValueError, KeyError, TypeError: text that `encode` never writes.
     """
-    return json.loads(text, object_hook=_restored)
+    return (_TAGGED if '"$' in text else _PLAIN).decode(text)
 
 
 def pack(vector: Any) -> bytes:

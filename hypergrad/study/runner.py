@@ -74,12 +74,10 @@ def _called(objective: Callable[[Any], Any], hparams: dict[str, Any]) -> Any:
 
 def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, started: float) -> Outcome:
     """Train and, when the gradient is wanted, differentiate."""
-    from hypergrad.hypergradients import Reverse, hypergradient, train
+    from hypergrad.hypergradients import hypergradient, train
 
     if trial.wants_gradient:
-        result = hypergradient(
-            problem, hparams, method=Reverse() if method is None else method, seed=trial.seed
-        )
+        result = hypergradient(problem, hparams, method=method, seed=trial.seed)
     else:
         result = train(problem, hparams, seed=trial.seed)
     return Outcome(

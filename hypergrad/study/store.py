@@ -98,7 +98,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None = None, *, create: bool = True, timeout: float = 30.0) -> None:
-        self.path = None if path is None else Path(path).absolute()
+        self.path = None if path is None else _located(path, create)
         self.name = "memory" if path is None else str(path)
         self.timeout = timeout
         self._create = create
@@ -114,13 +114,12 @@ class Store:
         if self.path is None:
             target = ":memory:"
         else:
-            self._check_path(self.path)
             target = f"{self.path.as_uri()}?mode={mode}"
         with self._sentences():
             connection = sqlite3.connect(
                 target, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False
             )
-            self._finalizer = weakref.finalize(self, connection.close)
+            self._finalizer = weakref.finalize(self, _close, connection, os.getpid())
             self._process = os.getpid()
             self._connection = connection
             try:
@@ -131,14 +130,6 @@ class Store:
                 connection.close()
                 raise
         return connection
-
-    def _check_path(self, path: Path) -> None:
-        if path.is_dir():
-            raise StoreError(f"{self.name} is a folder; give the path of a file, as in {path / 'runs.db'}")
-        if not path.parent.is_dir():
-            raise StoreError(f"the folder {path.parent} of the store does not exist; make it first")
-        if not self._create and not path.exists():
-            raise StoreError(f"there is no file of studies {self.name}; check the path")
 
     def _prepare(self) -> None:
         """Make the tables of a new file; refuse a file that is not ours."""
@@ -170,7 +161,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; a closed store cannot be used."""
-        if self._finalizer is not None and self._process == os.getpid():
+        if self._finalizer is not None:
             self._finalizer()
 
     @contextmanager
@@ -242,7 +233,10 @@ class Store:
 
     def revision(self, study: int) -> int:
         """How often the trials and the queue of a study were changed."""
-        return self.query("SELECT revision FROM studies WHERE id = ?", (study,))[0][0]
+        rows = self.query("SELECT revision FROM studies WHERE id = ?", (study,))
+        if not rows:
+            raise StoreError(f"{self.name} has lost a study that is in use; use a copy of the file")
+        return rows[0][0]
 
     # --- trials
 
@@ -312,6 +306,28 @@ class Store:
                     "run it again"
                 )
             yield connection
+
+
+def _close(connection: sqlite3.Connection, process: int) -> None:
+    if os.getpid() == process:
+        connection.close()
+
+
+def _located(path: str | Path, create: bool) -> Path:
+    """The file that `path` means, links followed, so that two names of one file have one lock."""
+    try:
+        found = Path(path).resolve()
+        exists, regular, folder = found.exists(), found.is_file(), found.parent.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, a zero byte
+        raise StoreError(f"{path} is no path of a file: {error}; choose another path") from None
+    if exists and not regular:
+        kind = "a folder" if found.is_dir() else "no regular file"
+        raise StoreError(f"{path} is {kind}; give the path of a file, such as runs.db")
+    if not folder:
+        raise StoreError(f"the folder {found.parent} of the store does not exist; make it first")
+    if not create and not exists:
+        raise StoreError(f"there is no file of studies {path}; check the path")
+    return found
 
 
 _inherited: list[

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hypergrad.errors import StoreError, StudyError
-from hypergrad.samplers.base import Proposal, Record, Sampler
+from hypergrad.samplers.base import Proposal, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
 from hypergrad.study import trial as trials_
 from hypergrad.study.codec import decode, encode
+from hypergrad.study.history import History
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, is_problem
 from hypergrad.study.store import Store, StudyRow, TrialRow
@@ -46,6 +47,11 @@ class Study:
         key: identifies the study in the store; None: the name.
         info: a tree remembered with the study when it is made, read back as `info`.
 
+    Attributes:
+        name, key, seed, space, sampler, info: as given; sampler None: one that hypergrad cannot rebuild.
+        store: path of the file; None: in memory.
+        created: UTC, ISO 8601.
+
     Raises:
         StudyError: the store holds a study of this key with another space, sampler or seed.
         StoreError: the store cannot be used.
@@ -67,25 +73,28 @@ class Study:
             from hypergrad.samplers import Gradient
 
             sampler = Gradient()
-        given = {"space": space.to_json(), "sampler": checks.described(sampler), "seed": seed}
+        given = checks.Settings(space.to_json(), checks.described(sampler), seed, dict(info or {}))
+        info_text = encode(given.info, "info")
         opened = Store(store)
-        row = opened.add_study(
-            key=name if key is None else key,
-            name=name,
-            created=trials_.utc_now(),
-            space=encode(given["space"]),
-            sampler=encode(given["sampler"]),
-            seed=seed,
-            info=encode(dict(info or {}), "info"),
-        )
-        held = {"space": decode(row.space), "sampler": decode(row.sampler), "seed": row.seed}
-        differs = checks.difference(held, given)
-        if differs is not None:
-            opened.close()
-            raise StudyError(
-                f"the study {row.key!r} in {opened.name} has {differs}; give this one another name, "
-                "or ask for the study as it is"
+        try:
+            row = opened.add_study(
+                key=name if key is None else key,
+                name=name,
+                created=trials_.utc_now(),
+                space=encode(given.space),
+                sampler=encode(given.sampler),
+                seed=seed,
+                info=info_text,
             )
+            differs = checks.difference(checks.settings(row, opened.name), given)
+            if differs is not None:
+                raise StudyError(
+                    f"the study {row.key!r} in {opened.name} has {differs}; give this one another name, "
+                    "or ask for the study as it is"
+                )
+        except BaseException:
+            opened.close()
+            raise
         self._set_up(opened, row, space, sampler)
 
     @classmethod
@@ -97,16 +106,16 @@ class Study:
 
     def _set_up(self, store: Store, row: StudyRow, space: Space, sampler: Sampler | None) -> None:
         self.name, self.key, self.seed, self.created = row.name, row.key, row.seed, row.created
-        self.info: dict[str, Any] = decode(row.info)
+        self.info = checks.settings(row, store.name).info
         self.space, self.sampler = space, sampler
-        self._store, self._id = store, row.id
+        self.store, self._store, self._id = store.path, store, row.id
         self._where = f"study {self.name!r} in {store.name}"
         beside = None if store.path is None else store.path.with_name(f"{store.path.name}-lock-{row.id}")
         self._lock = RunLock(beside, self._where)
         self._guard = threading.RLock()
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
-        self._forget()
+        self._history = History()
 
     def close(self) -> None:
         """Let go of the store; trials that are still running are run again by whoever asks next."""
@@ -114,42 +123,15 @@ class Study:
         self._store.close()
 
     def __repr__(self) -> str:
-        return f"<{self._where}: {len(self._records)} trials>"
+        return f"<{self._where}>"
 
     # --- what is known; a copy of the store's trials, refreshed when the store has moved on
 
-    def _forget(self) -> None:
-        self._revision = -1
-        self._records: list[Record] = []
-        self._ended: dict[int, Trial] = {}
-        self._running: set[int] = set()
-        self._finished = 0
-        self._best = -1
-
-    def _refresh(self) -> None:
+    def _refresh(self) -> History:
         revision = self._store.revision(self._id)
-        if revision != self._revision:
-            rows = self._store.history(self._id)
-            self._forget()
-            for row in rows:
-                self._note(trials_.record(row, self._where))
-            self._revision = revision
-
-    def _note(self, record: Record) -> None:
-        """Append a record, or replace the running one of its number."""
-        if record.number == len(self._records):
-            self._records.append(record)
-        else:
-            self._records[record.number] = record
-        if record.state == "running":
-            self._running.add(record.number)
-        else:
-            self._running.discard(record.number)
-            self._finished += 1
-        if record.state == "complete" and np.isfinite(record.value):
-            best = self._records[self._best].value if self._best >= 0 else np.inf
-            if record.value < best or (record.value == best and record.number < self._best):
-                self._best = record.number
+        if revision != self._history.revision:
+            self._history = History.read(self._store.history(self._id), revision, self._where)
+        return self._history
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
@@ -163,7 +145,7 @@ class Study:
                 self._refresh()
                 yield
             except BaseException:
-                self._revision = -1  # a commit may or may not have happened
+                self._history.revision = -1  # a commit may or may not have happened
                 raise
             finally:
                 self._claims -= 1
@@ -181,21 +163,22 @@ class Study:
     def trials(self) -> tuple[Trial, ...]:
         """All trials by number, the running ones too."""
         with self._guard:
-            self._refresh()
-            missing = [record.number for record in self._records if record.number not in self._ended]
+            known = self._refresh()
+            missing = [record.number for record in known.records if record.number not in known.ended]
             fresh: dict[int, Trial] = {}
             if missing:
                 for row in self._store.trials(self._id, missing[0], missing[-1]):
                     fresh[row.number] = trials_.trial(row, self._where)
-            self._ended |= {n: t for n, t in fresh.items() if t.state != "running" and n not in self._ended}
-            return tuple(self._ended.get(r.number) or fresh[r.number] for r in self._records)
+            known.ended.update(
+                (n, t) for n, t in fresh.items() if t.state != "running" and n not in known.ended
+            )
+            return tuple(known.ended.get(record.number) or fresh[record.number] for record in known.records)
 
     @property
     def finished(self) -> int:
         """How many trials have ended, complete or failed."""
         with self._guard:
-            self._refresh()
-            return self._finished
+            return self._refresh().finished
 
     @property
     def best(self) -> Best:
@@ -205,14 +188,14 @@ class Study:
             StudyError: there is none yet.
         """
         with self._guard:
-            self._refresh()
-            if self._best < 0:
+            known = self._refresh()
+            if known.best < 0:
                 raise StudyError(
-                    f"{self._where} has no trial with a finite value among its {self._finished} finished "
+                    f"{self._where} has no trial with a finite value among its {known.finished} finished "
                     "ones; run more trials or widen the space"
                 )
-            found = self._ended.get(self._best) or self._read(self._best)
-            self._ended[found.number] = found
+            found = known.ended.get(known.best) or self._read(known.best)
+            known.ended[found.number] = found
             return Best(found.value, found.hparams, found.number, found)
 
     def dataframe(self) -> pandas.DataFrame:
@@ -233,7 +216,7 @@ class Study:
         text = encode(canonical, sort=True)
         with self._claimed():
             if not self._store.has_point(self._id, text):
-                self._revision = self._store.add_point(self._id, self._revision, text)
+                self._history.revision = self._store.add_point(self._id, self._history.revision, text)
 
     def ask(self) -> Trial:
         """The next trial, stored as running: one whose process died, or an enqueued point, or the sampler's.
@@ -243,7 +226,7 @@ class Study:
             StoreError: the store cannot be written.
         """
         with self._claimed():
-            orphans = self._running - self._handed.keys()
+            orphans = self._history.running - self._handed.keys()
             if orphans:
                 asked = replace(self._read(min(orphans)), started=trials_.utc_now())
             else:
@@ -256,8 +239,8 @@ class Study:
             raise StudyError(
                 f"{self._where} was made with a sampler of your own; open it with Study(..., sampler=)"
             )
-        number = len(self._records)
-        proposal = self.sampler.ask(self.space, tuple(self._records), seed=self.seed, number=number)
+        number = len(self._history.records)
+        proposal = self.sampler.ask(self.space, tuple(self._history.records), seed=self.seed, number=number)
         queue = self._store.queue(self._id)
         if queue:
             position, text = queue[0]
@@ -268,8 +251,8 @@ class Study:
             position = None
             hparams = self.space.from_unit(proposal.unit)
         row = trials_.running_row(number, hparams, proposal, self.seed)
-        self._revision = self._store.add_trial(self._id, self._revision, row, position)
-        self._note(trials_.record(row.history, self._where))
+        self._history.revision = self._store.add_trial(self._id, self._history.revision, row, position)
+        self._history.add(trials_.record(row.history, self._where))
         return trials_.trial(row, self._where)
 
     def tell(
@@ -315,8 +298,8 @@ class Study:
                     curve=checks.curve(curve, running.number),
                     metrics=dict(metrics or {}),
                     stats=dict(stats or {}),
-                    cost=checks.number(cost, f"the cost of trial {running.number}"),
-                    seconds=_since(running.started) if seconds is None else checks.number(seconds, "seconds"),
+                    cost=checks.amount(cost, f"the cost of trial {running.number}"),
+                    seconds=_since(running.started) if seconds is None else checks.amount(seconds, "seconds"),
                 )
             )
 
@@ -330,12 +313,14 @@ class Study:
 
     def _told(self, trial: Trial | int) -> Trial:
         number = trial.number if isinstance(trial, Trial) else checks.index(trial, "the number of a trial")
-        if not 0 <= number < len(self._records):
+        if not 0 <= number < len(self._history.records):
             held = (
-                f"its {len(self._records)} trials are numbered from 0" if self._records else "it has none yet"
+                f"its {len(self._history.records)} trials are numbered from 0"
+                if self._history.records
+                else "it has none yet"
             )
             raise StudyError(f"{self._where} has no trial {number}; {held}")
-        state = self._records[number].state
+        state = self._history.records[number].state
         if state != "running":
             raise StudyError(f"trial {number} of {self._where} is already {state}; ask for a new one")
         stored = self._read(number)
@@ -343,10 +328,10 @@ class Study:
 
     def _end(self, trial: Trial) -> Trial:
         row: TrialRow = trials_.ended_row(trial)
-        self._revision = self._store.end_trial(self._id, self._revision, row)
-        self._note(trials_.record(row.history, self._where))
+        self._history.revision = self._store.end_trial(self._id, self._history.revision, row)
+        self._history.add(trials_.record(row.history, self._where))
         self._handed.pop(trial.number, None)
-        ended = self._ended[trial.number] = trials_.trial(row, self._where)
+        ended = self._history.ended[trial.number] = trials_.trial(row, self._where)
         return ended
 
     # --- the serial runner
@@ -382,11 +367,11 @@ class Study:
         budget = checks.index(trials, "trials")
         if budget < 0:
             raise StudyError(f"trials is {budget}, expected at least 0")
-        limit = None if seconds is None else monotonic() + checks.number(seconds, "seconds")
+        limit = np.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
         if self.finished >= budget:
             return
         with self._running_here():
-            while self.finished < budget and (limit is None or monotonic() < limit):
+            while self.finished < budget and monotonic() < limit:
                 ended = self._one(objective, method, on_error)
                 if callback is not None:
                     callback(ended, self)

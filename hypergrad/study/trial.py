@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,10 +114,7 @@ def utc_now() -> str:
 @cache
 def versions() -> dict[str, str]:
     """Versions of what a value depends on."""
-    try:
-        own = version("hypergrad-toolkit")
-    except PackageNotFoundError:
-        own = "not installed"
+    own = import_module("hypergrad").__version__  # by name: a layer does not import the package above it
     return {"hypergrad": own, "numpy": np.__version__, "python": platform.python_version()}
 
 
@@ -229,16 +226,19 @@ def trial(row: TrialRow, where: str) -> Trial:
         ) from error
 
 
+@cache
+def _indices(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """``[0,0]``, ``[0,1]``, ...; one empty string for a scalar."""
+    return tuple(f"[{','.join(map(str, index))}]" if index else "" for index in np.ndindex(*shape))
+
+
 def _columns(node: Any, prefix: str) -> dict[str, Any]:
     """Scalars of a tree by readable name: ``lr``, ``l2[3,0]``, ``opt/lr``."""
     found: dict[str, Any] = {}
     for path, leaf in zip(tree.paths(node), tree.leaves(node), strict=True):
-        name = f"{prefix}{path}"
-        if isinstance(leaf, np.ndarray) and leaf.ndim:
-            for index, value in np.ndenumerate(leaf):
-                found[f"{name}[{','.join(map(str, index))}]"] = value
-        else:
-            found[name] = leaf.item() if isinstance(leaf, np.ndarray) else leaf
+        entries = leaf.reshape(-1).tolist() if isinstance(leaf, np.ndarray) else [leaf]
+        for index, entry in zip(_indices(np.shape(leaf)), entries, strict=True):
+            found[f"{prefix}{path}{index}"] = entry
     return found
 
 

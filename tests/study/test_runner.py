@@ -5,7 +5,6 @@ import pytest
 
 from hypergrad.errors import StudyError
 from hypergrad.samplers import Random
-from hypergrad.samplers.base import Proposal, Sampler
 from hypergrad.space import Float, Space
 from hypergrad.study import Study, study, tune
 
@@ -131,6 +130,7 @@ def test_callback():
         ({"trials": -1}, "trials is -1, expected at least 0"),
         ({"trials": 2.5}, "trials is 2.5, expected an integer"),
         ({"seconds": "5"}, "seconds is '5', expected one real number"),
+        ({"seconds": float("nan")}, "seconds is nan, expected a number >= 0"),
         ({"on_error": "ignore"}, "on_error is 'ignore', expected 'raise' or 'continue'"),
         ({"objective": 3}, "the objective is 3, expected a function of hparams or a problem"),
     ],
@@ -160,10 +160,3 @@ def test_tune(tmp_path):
     whole = tune(value, SPACE, trials=6, sampler=Random(), seed=3)
     assert [t.value for t in again.trials] == [t.value for t in whole.trials]
     again.close()
-
-
-class Alternate(Sampler):
-    """Wants the gradient of every other trial."""
-
-    def ask(self, space, history, *, seed, number):
-        return Proposal(np.full(space.dimension, 1 / (number + 2)), number % 2 == 0)

@@ -6,7 +6,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from hypergrad.errors import StoreError
+from hypergrad.errors import StoreError, StudyError
 from hypergrad.samplers import Random
 from hypergrad.space import Float, Space
 from hypergrad.study import Study, load_study, studies
@@ -49,6 +49,18 @@ def test_any_file_name(tmp_path, name):
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_two_names_of_one_file_are_one_store(tmp_path):
+    path = made(tmp_path / "runs.db")
+    (tmp_path / "link.db").symlink_to(path)
+    study, linked = load_study(path), load_study(tmp_path / "link.db")
+    trial = study.ask()
+    with pytest.raises(StudyError, match="is being run by another Study object"):
+        linked.ask()
+    study.tell(trial, 1.0)
+    assert linked.trials[-1].value == 1.0
+
+
 def test_a_relative_path_stays_what_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = Study("bowl", SPACE, Random(), store="runs.db")
@@ -63,6 +75,12 @@ def test_a_relative_path_stays_what_it_was(tmp_path, monkeypatch):
 def test_paths_that_are_no_file(tmp_path):
     with pytest.raises(StoreError, match=r"is a folder; give the path of a file"):
         Store(tmp_path)
+    with pytest.raises(StoreError, match=r"is no regular file; give the path of a file"):
+        Store("/dev/null")
+    with pytest.raises(StoreError, match=r"is no path of a file: .*; choose another path"):
+        Store(tmp_path / ("x" * 5000))
+    with pytest.raises(StoreError, match=r"is no path of a file: .*; choose another path"):
+        Store("runs\0.db")
     with pytest.raises(StoreError, match=r"the folder .*nowhere of the store does not exist"):
         Store(tmp_path / "nowhere" / "runs.db")
     with pytest.raises(StoreError, match=r"there is no file of studies .*absent.db; check the path"):
@@ -133,13 +151,32 @@ def test_damaged_pages_are_named(tmp_path):
         _ = load_study(path).trials
 
 
-def test_a_damaged_row_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "UPDATE trials SET hparams = '{\"x\": 1.0,' WHERE number = 3",
+            r"trial 3 of study 'bowl' in .* is damaged",
+        ),
+        (
+            'UPDATE trials SET value = \'{"$float": "x"}\' WHERE number = 1',
+            r"trial 1 of study 'bowl' .* is damaged",
+        ),
+        ("UPDATE trials SET unit = x'00' WHERE number = 2", r"trial 2 of study 'bowl' in .* is damaged"),
+        ("DELETE FROM trials WHERE number = 2", r"study 'bowl' in .* has lost its trial 2"),
+        ("UPDATE studies SET sampler = '[]'", r"the study 'bowl' in .* is damaged"),
+        ("UPDATE studies SET space = '{}'", r"the study 'bowl' in .* is damaged"),
+        ("DROP TABLE trials", r"is no file of studies that can be read \(no such table: trials\)"),
+    ],
+)
+def test_a_damaged_row_is_named(tmp_path, change, words):
     path = made(tmp_path / "runs.db")
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE trials SET hparams = '{\"x\": 1.0,' WHERE number = 3")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute(change)
     connection.commit()
     connection.close()
-    with pytest.raises(StoreError, match=r"trial 3 of study 'bowl' in .* is damaged"):
+    with pytest.raises(StoreError, match=words):
         _ = load_study(path).trials
 
 
@@ -172,13 +209,14 @@ def test_a_file_that_cannot_be_written(tmp_path):
     study.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind root")
 def test_read_only_files_and_folders_can_be_shown(tmp_path):
     folder = tmp_path / "frozen"
     folder.mkdir()
     path = made(folder / "runs.db")
     os.chmod(path, 0o444)
     os.chmod(folder, 0o555)
+    if os.access(folder, os.W_OK):
+        pytest.skip("permissions do not bind this user (root)")
     try:
         assert len(load_study(path).trials) == 5
         with pytest.raises(StoreError, match=r"cannot be run: its lock file"):

@@ -189,7 +189,7 @@ def test_a_diverged_trial_is_complete_but_never_the_best(value):
 def test_what_is_told_survives_bit_for_bit(value, l2, lr, metrics):
     study = new()
     told = study.tell(study.ask(), value, {"l2": l2, "lr": lr}, metrics=metrics, curve=l2[:, 0])
-    study._forget()
+    study._history.revision = -1
     (read,) = study.trials
     assert encode(told.value) == encode(read.value) == encode(value)
     assert pack(read.gradient["l2"]) == pack(l2)
@@ -218,6 +218,16 @@ def test_curves_are_thinned_to_200_points():
     assert study.tell(study.ask(), 1.0, curve=curve[:200]).curve.size == 200
     with pytest.raises(StudyError, match=r"the curve of trial 2 has the shape \(1, 2\)"):
         study.tell(study.ask(), 1.0, curve=[[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("amount", [-1.0, math.nan, math.inf, "1"])
+def test_costs_and_times_are_amounts(amount):
+    study = new()
+    trial = study.ask()
+    with pytest.raises(StudyError, match=r"the cost of trial 0 is .*, expected"):
+        study.tell(trial, 1.0, cost=amount)
+    with pytest.raises(StudyError, match=r"seconds is .*, expected"):
+        study.tell(trial, 1.0, seconds=amount)
 
 
 def test_metrics_that_cannot_be_stored_leave_the_trial_running():
@@ -252,7 +262,7 @@ def test_best_of_parallel_trials_is_the_earliest_asked():
     study.tell(second, 1.0)
     study.tell(first, 1.0)
     assert study.best.number == 0
-    study._forget()
+    study._history.revision = -1
     assert study.best.number == 0
 
 
@@ -487,6 +497,6 @@ def test_dataframe():
 
 def test_repr_says_what_it_is(tmp_path):
     study = new(store=tmp_path / "runs.db")
-    study.optimize(bowl, trials=2)
-    assert repr(study) == f"<study 'study' in {tmp_path / 'runs.db'}: 2 trials>"
+    assert repr(study) == f"<study 'study' in {tmp_path / 'runs.db'}>"
+    assert study.store == tmp_path / "runs.db"
     study.close()
