@@ -45,10 +45,10 @@ def grad(
     """
     import hypergrad as hg
     from hypergrad.report.differences import compare
-    from hypergrad.tasks import TASKS, load
+    from hypergrad.tasks import TASKS
 
     chosen = TASKS[task]()
-    dataset = load(data, target=target, seed=seed)
+    dataset = options.load_data(data, target, seed)
     hparams = chosen.space(dataset).defaults()
     problem = chosen.problem(dataset, hparams)
     result = hg.hypergradient(problem, hparams, seed=seed)

@@ -76,6 +76,23 @@ store_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
+def load_data(data: str, target: str | None, seed: int) -> Any:
+    """The data set that ``--data`` and ``--target`` name.
+
+    Raises:
+        DataError: it cannot be read or learned from; where ``--target`` may be what is missing, it says so.
+    """
+    from hypergrad.errors import DataError
+    from hypergrad.tasks import BUNDLED, load
+
+    try:
+        return load(data, target=target, seed=seed)
+    except DataError as error:
+        if target is None and data not in BUNDLED and Path(data).is_file():
+            raise DataError(f"{error} (--target COLUMN names the column to predict)") from None
+        raise
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout, ASCII only; numbers that are not finite are null."""
     from hypergrad.report.summary import dumps

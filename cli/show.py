@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,10 @@ def show(study: str | None, store: Path, sort_by: str, limit: int | None, as_jso
     from hypergrad.report import tables
 
     about = ", ".join(f"{key} {value}" for key, value in loaded.info.items() if value is not None)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     made = minute(loaded.created)
     click.echo(f"study {loaded.name}{': ' if about else ''}{about}, seed {loaded.seed}, made {made}")
-    options.print_table(tables.trials(chosen, best=best))
+    options.print_table(tables.trials(chosen, best=best, width=width))
     if len(chosen) < len(every):
         click.echo(f"{len(chosen)} of {len(every)} trials")
 

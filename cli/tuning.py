@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import options
 from .group import version
 from .progress import progress
 
@@ -55,11 +56,11 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
     import hypergrad as hg
     from hypergrad.report.summary import Baseline, Best, TuneSummary
     from hypergrad.samplers import SAMPLERS
-    from hypergrad.tasks import TASKS, load
+    from hypergrad.tasks import TASKS
 
     began = time.monotonic()
     task = TASKS[request.task]()
-    dataset = load(request.data, target=request.target, seed=request.seed)
+    dataset = options.load_data(request.data, request.target, request.seed)
     space = task.space(dataset)
     key = study_key(
         task=request.task,

@@ -80,31 +80,40 @@ def summary(result: TuneSummary) -> RenderableType:
 
 def figures(result: TuneSummary) -> Table:
     """Loss and accuracy (or RMSE) on the three parts of the data, tuned beside defaults."""
-    kinds = list(result.metrics["test"])
-    columns = [f"{kind} {who}" for kind in kinds for who in ("tuned", "defaults")]
-    table = plain_table("", *columns)
+    table = plain_table("", "tuned", "defaults")
     for part, label in PARTS.items():
-        pairs = ((result.metrics[part][kind], result.baseline.metrics[part][kind]) for kind in kinds)
-        table.add_row(label, *(number(value) for pair in pairs for value in pair))
+        tuned, defaults = result.metrics[part], result.baseline.metrics[part]
+        for kind in tuned:
+            table.add_row(f"{label} {kind}", number(tuned[kind]), number(defaults[kind]))
     return table
 
 
-def trials(rows: Iterable[Any], limit: int | None = None, best: int | None = None) -> Table:
-    """The trials of a study, one a row: number, state, value, the scalars among the hyperparameters.
+def trials(
+    rows: Iterable[Any], limit: int | None = None, best: int | None = None, width: int | None = None
+) -> Table:
+    """The trials of a study, one a row: number, state, value, seconds, hyperparameters.
 
     Args:
         rows: trials with number, state, value, hparams and seconds.
         limit: show at most this many rows.
         best: number of the best trial, which is marked.
+        width: leave out the last hyperparameters that do not fit in so many characters, and say which.
     """
     rows = list(rows)[:limit]
     leaves = [dict(named_leaves(row.hparams)) for row in rows]
     names = list(dict.fromkeys(name for found in leaves for name in found))
-    table = plain_table("trial", "state", "value", "seconds", *names)
-    for row, found in zip(rows, leaves, strict=True):
-        mark = "*" if row.number == best else ""
-        cells = [spread(found[name]) if name in found else "-" for name in names]
-        table.add_row(f"{row.number}{mark}", row.state, number(row.value, 6), number(row.seconds, 3), *cells)
+    for count in range(len(names), -1, -1):
+        table = plain_table("trial", "state", "value", "seconds", *names[:count])
+        for row, found in zip(rows, leaves, strict=True):
+            mark = "*" if row.number == best else ""
+            cells = [spread(found[name]) if name in found else "-" for name in names[:count]]
+            table.add_row(
+                f"{row.number}{mark}", row.state, number(row.value, 6), number(row.seconds, 3), *cells
+            )
+        if count < len(names):
+            table.caption = f"no room for {', '.join(names[count:])}; --json has all"
+        if width is None or Console(width=10_000).measure(table).maximum <= width:
+            break
     return table
 
 
@@ -155,7 +164,7 @@ def _lists_as_arrays(value: Any) -> Any:
 
 def plain_table(*columns: str) -> Table:
     """A table with a rule under its head; every column but the first is aligned right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, caption_justify="left")
     for place, name in enumerate(columns):
         table.add_column(name, justify="right" if place else "left", overflow="fold")
     return table

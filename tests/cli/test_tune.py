@@ -122,7 +122,7 @@ def test_the_text_names_the_figures_the_store_and_what_comes_next(call, desk):
     result = call(*QUICK, "--trials", 2, "--store", "my runs.db", "--quiet")
     assert result.exit_code == 0
     assert result.stderr == ""
-    for words in ("best validation loss", "rmse tuned", "rmse defaults", "test", "kept in my runs.db"):
+    for words in ("best validation loss", "tuned", "defaults", "test rmse", "kept in my runs.db"):
         assert words in result.stdout
     show, more = (line.strip() for line in result.stdout.splitlines()[-2:])
     assert show.startswith("hypergrad show ridge-diabetes-")

@@ -67,6 +67,14 @@ def test_a_limit_on_the_rows():
     assert len(text(tables.trials([trial(i, 1.0) for i in range(9)], limit=3)).splitlines()) == 5
 
 
+def test_hyperparameters_that_do_not_fit_are_left_out_and_named():
+    lines = text(tables.trials([trial(0, 0.5)], width=64)).splitlines()
+    assert lines[0].split() == ["trial", "state", "value", "seconds", "activation", "l2"]
+    assert lines[-1].strip() == "no room for opt/lr; --json has all"
+    narrow = text(tables.trials([trial(0, 0.5)], width=1)).splitlines()
+    assert narrow[0].split() == ["trial", "state", "value", "seconds"]
+
+
 def test_studies():
     found = text(tables.studies([{"study": "mlp-digits", "trials": 50, "best": 0.0712345678}]))
     assert found.split()[:3] == ["study", "trials", "best"]
@@ -118,7 +126,8 @@ def test_the_summary_shows_parameters_figures_and_notes(result):
     found = text(tables.summary(result))
     assert "best validation loss 0.25 in trial 3 of 4 (defaults: inf)" in found
     assert "0.5 0.5 0.5" in found
-    assert "accuracy tuned" in found
+    assert ["train", "loss", "0.25", "0.25"] in [line.split() for line in found.splitlines()]
+    assert ["test", "accuracy", "0.9", "0.9"] in [line.split() for line in found.splitlines()]
     assert "note: 2 of 4 trials diverged" in found
 
 
