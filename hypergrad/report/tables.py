@@ -60,7 +60,7 @@ def describe(value: Any, names: Sequence[str] = ()) -> str:
         return " ".join(map(number, flat[places].tolist())) + f" ({SHOWN} of {flat.size})"
     low, high = (
         f"{number(flat[i])} ({names[i]})" if len(names) == flat.size else number(flat[i])
-        for i in (flat.argmin(), flat.argmax())
+        for i in (int(flat.argmin()), int(flat.argmax()))
     )
     return f"{flat.size} values from {low} to {high}, median {number(np.median(flat))}"
 
