@@ -50,7 +50,7 @@ def same(a, b):
     return a == b
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(trees)
 def test_trees_survive_bit_for_bit(tree):
     text = encode(tree)

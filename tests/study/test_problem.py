@@ -6,7 +6,7 @@ import pytest
 from hypergrad.errors import ProblemError
 from hypergrad.hypergradients import Reverse, hypergradient, train
 from hypergrad.optim import SGD
-from hypergrad.samplers import Random
+from hypergrad.samplers import Gradient, Random
 from hypergrad.samplers.base import Proposal, Sampler, generator
 from hypergrad.space import Categorical, Float, Int, Space
 from hypergrad.study import Study, load_study, tune
@@ -107,6 +107,21 @@ def test_a_problem_is_resumed_bit_for_bit(tmp_path, problem, bits):
     path = tmp_path / "runs.db"
     for trials in (1, 2, 4, 6):
         study = tune(problem, SPACE, trials=trials, sampler=Alternate(), seed=3, store=path, name="tuned")
+        study.close()
+    assert bits(load_study(path)) == bits(whole)
+
+
+def test_the_default_sampler_descends_along_hypergradients(tmp_path, problem, bits):
+    space = Space(lr=Float(1e-3, 10.0, log=True, default=2e-3), l2=Float(1e-6, 1.0, log=True, shape=(3, 1)))
+    whole = Study("default", space)
+    assert whole.sampler == Gradient()
+    whole.optimize(problem, trials=8)
+    assert all(trial.wants_gradient for trial in whole.trials)
+    assert whole.best.value < 0.5 * whole.trials[0].value
+    path = tmp_path / "runs.db"
+    for trials in range(1, 9):
+        study = load_study(path) if trials > 1 else Study("default", space, store=path)
+        study.optimize(problem, trials=trials)
         study.close()
     assert bits(load_study(path)) == bits(whole)
 
