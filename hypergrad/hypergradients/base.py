@@ -79,11 +79,13 @@ def chosen(trajectory: Trajectory, wrt: Sequence[str] | str | None) -> list[bool
             if not hyper.floats[i]:
                 leaf = hyper.leaves[i]
                 raise DerivativeError(
-                    f"hparams[{hyper.paths[i]!r}] is {leaf!r}, which has no derivative; write a float, or leave it out of wrt"
+                    f"hparams[{hyper.paths[i]!r}] is {leaf!r}, which has no derivative; "
+                    "write a float, or leave it out of wrt"
                 )
             if hyper.paths[i] in cut:
                 raise DerivativeError(
-                    f"nothing depends on hparams[{hyper.paths[i]!r}]: neither init, the losses nor the optimizer reads it"
+                    f"nothing depends on hparams[{hyper.paths[i]!r}]: "
+                    "neither init, the losses nor the optimizer reads it"
                 )
             found[i] = True
     return found
