@@ -64,7 +64,7 @@ class Layout:
 
     @staticmethod
     def of_state(state: Any, what: str) -> Layout:
-        """The layout of what `what` (a function's name) returned: float leaves of one dtype.
+        """The layout of what `what` (a function's name) returned: arrays of one float dtype, which Python floats take.
 
         Raises:
             ProblemError: a leaf that is no float array, or several float dtypes.
@@ -74,18 +74,22 @@ class Layout:
             raise ProblemError(f"{what} returned no arrays")
         found: dict[np.dtype, str] = {}
         for path, leaf in zip(structure.paths(), leaves, strict=True):
+            where = f" at {path!r}" if path else ""
             if is_static(leaf):
-                raise ProblemError(f"{what} returned {leaf!r} at {path!r}; the state holds float arrays only")
-            array = as_array(leaf, f"leaf {path!r} of what {what} returned")
+                raise ProblemError(f"{what} returned {leaf!r}{where}; the state holds float arrays only")
+            array = as_array(leaf, f"what {what} returned{where}")
             if array.dtype.kind != "f":
                 raise ProblemError(
-                    f"{what} returned {array.dtype} at {path!r}; the state holds float arrays only, write .astype(float)"
+                    f"{what} returned {array.dtype}{where}; the state holds float arrays only, "
+                    "write .astype(float)"
                 )
-            found.setdefault(array.dtype, path)
+            if type(leaf) is not float:
+                found.setdefault(array.dtype, path)
         if len(found) > 1:
             shown = " and ".join(f"{path!r} in {dtype}" for dtype, path in found.items())
             raise ProblemError(f"{what} returned {shown}; a state has one dtype, so cast its arrays to one")
-        return Layout(structure, tuple(leaf.shape for leaf in leaves), next(iter(found)))
+        dtype = next(iter(found), np.dtype(float))
+        return Layout(structure, tuple(np.shape(leaf) for leaf in leaves), dtype)
 
 
 def is_constant(leaf: Any) -> bool:
