@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.primitives.contraction import matmul_p
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC
-from hypergrad.ad.primitives.linear import permute_p, reshape_p
+from hypergrad.ad.primitives.linear import permute_p, reduce_sum_p, reshape_p
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Program, Var
 
 __all__ = ["optimize", "prune", "simplify"]
@@ -107,6 +108,9 @@ class _Context:
         made = self.maker(atom, "broadcast_to")
         if made is not None:
             return made.inputs[0]
+        made = self.maker(atom, "reshape")
+        if made is not None and made.inputs[0].type.shape == ():
+            return made.inputs[0]
         if isinstance(atom, Const) and isinstance(atom.value, np.ndarray) and atom.value.size > 1:
             value = atom.value
             if not any(value.strides) or (value.size <= _FOLD_LIMIT and (value == value.flat[0]).all()):
@@ -135,8 +139,8 @@ def _is(atom: Atom, number: float) -> bool:
 
 # Rules: (context, inputs, params, where) -> the atom that replaces the output, or None -----------------
 Rule = Callable[[_Context, tuple[Atom, ...], dict[str, Any], str], Atom | None]
-_NEGATIVE, _ADD, _SUBTRACT, _MULTIPLY = (
-    _BY_UFUNC[f] for f in (np.negative, np.add, np.subtract, np.multiply)
+_NEGATIVE, _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE = (
+    _BY_UFUNC[f] for f in (np.negative, np.add, np.subtract, np.multiply, np.true_divide)
 )
 
 
@@ -152,17 +156,44 @@ def _multiply(context: _Context, inputs: Any, params: Any, where: str) -> Atom |
         if _is(one, -1.0):
             return context.one(_NEGATIVE, other, where=where)
     for c, other in ((x, y), (y, x)):
-        # c (d z) = (c d) z for numbers c, d
+        # c (d z) = (c d) z for numbers c, d: one pass over z instead of two
         made = context.maker(other, "multiply")
-        if made is not None and isinstance(c, Const) and c.type.shape == ():
+        if made is not None and c.type.shape == () and (isinstance(c, Const) or other.type.shape != ()):
             for d, z in (made.inputs, made.inputs[::-1]):
-                if isinstance(d, Const) and d.type.shape == () and isinstance(d.value, np.ndarray):
+                if d.type.shape == () and (isinstance(d, Const) or z.type.shape != ()):
                     return context.one(_MULTIPLY, context.one(_MULTIPLY, c, d, where=where), z, where=where)
-    return None
+    return _negated(context, _MULTIPLY, inputs, where)
 
 
 def _divide(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    return inputs[0] if _is(inputs[1], 1.0) else None
+    return inputs[0] if _is(inputs[1], 1.0) else _negated(context, _DIVIDE, inputs, where)
+
+
+def _negated(context: _Context, primitive: Primitive, inputs: Any, where: str) -> Atom | None:
+    """f(-x, y) = f(x, -y) = -f(x, y): signs move outwards, to where an addition takes them up."""
+    for i, atom in enumerate(inputs):
+        made = context.maker(atom, "negative")
+        if made is not None:
+            swapped = (*inputs[:i], made.inputs[0], *inputs[i + 1 :])
+            return context.one(_NEGATIVE, context.one(primitive, *swapped, where=where), where=where)
+    return None
+
+
+def _reduce_sum(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
+    (x,) = inputs
+    made = context.maker(x, "negative")
+    if made is not None:
+        return context.one(
+            _NEGATIVE, context.one(reduce_sum_p, made.inputs[0], **params, where=where), where=where
+        )
+    if params["keepdims"] or len(params["axes"]) != x.type.ndim or x.type.dtype.kind != "f":
+        return None
+    # Σ x y over all entries is one inner product, without the array of products
+    made = context.maker(x, "multiply") or context.maker(x, "square")
+    if made is None or any(atom.type.shape != x.type.shape for atom in made.inputs):
+        return None
+    flat = [context.one(reshape_p, atom, shape=(x.type.size,), where=where) for atom in made.inputs]
+    return context.one(matmul_p, flat[0], flat[-1], where=where)
 
 
 def _add(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
@@ -193,6 +224,11 @@ def _negative(context: _Context, inputs: Any, params: Any, where: str) -> Atom |
 def _reshape(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
     if inputs[0].type.shape == params["shape"]:
         return inputs[0]
+    negated = context.maker(inputs[0], "negative")
+    if negated is not None:
+        return context.one(
+            _NEGATIVE, context.one(reshape_p, negated.inputs[0], **params, where=where), where=where
+        )
     made = context.maker(inputs[0], "reshape")
     return (
         None if made is None else context.one(reshape_p, made.inputs[0], shape=params["shape"], where=where)
@@ -222,7 +258,7 @@ RULES: dict[str, Rule] = {
     "subtract": _subtract,
     "negative": _negative,
     "positive": _same,
-    "stop_gradient": _same,
+    "reduce_sum": _reduce_sum,
     "reshape": _reshape,
     "permute": _permute,
 }

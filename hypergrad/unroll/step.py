@@ -17,6 +17,7 @@ from hypergrad import tree
 from hypergrad.ad.api import value_and_grad
 from hypergrad.ad.backends.numpy import Executable
 from hypergrad.ad.optimize import optimize
+from hypergrad.ad.primitives.linear import convert
 from hypergrad.ad.program import ArrayType, Program, Var
 from hypergrad.ad.reverse import vjp_program
 from hypergrad.ad.trace import Builder, type_of
@@ -114,35 +115,47 @@ class Compiled:
         self._trace_outer()
 
     def _trace_initial(self, seed: int) -> None:
+        program, dtypes = self._initial_program(seed, self.hyper.types)
+        if len(dtypes) > 1:
+            # a float64 hyperparameter has lifted some leaves: show init every one in the narrowest dtype
+            narrow = min(dtypes, key=lambda dtype: dtype.itemsize)
+            program, _ = self._initial_program(
+                seed, [ArrayType(t.shape, narrow, t.weak) for t in self.hyper.types]
+            )
+        self.initial = optimize(program)
+        self.reads_initial = reads(self.initial, self.initial.inputs)
+
+    def _initial_program(self, seed: int, seen: Sequence[ArrayType]) -> tuple[Program, set[np.dtype]]:
+        """`init` as a Program, its hyperparameters seen with the types `seen`, and the dtypes of its leaves."""
         problem = self.problem
         with Builder("init") as builder:
             inputs = [builder.input(type) for type in self.hyper.types]
-            state = problem.init(self.hyper.tree(inputs), generator(seed, "init", 0))
+            shown = [
+                x if x.type == type else convert(x, type.dtype) for x, type in zip(inputs, seen, strict=True)
+            ]
+            state = problem.init(self.hyper.tree(shown), generator(seed, "init", 0))
+            leaves = tree.leaves(state)
+            dtypes = {
+                leaf.dtype for leaf in leaves if getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
+            }
+            if len(dtypes) > 1 and any(x.dtype != min(dtypes, key=lambda d: d.itemsize) for x in shown):
+                return builder.program([]), dtypes
             self.start_layout = Layout.of_state(state, "init")
             self.layout = problem.state(self.start_layout)
-            vector = problem.start(tree.leaves(state), self.layout, self.start_layout)
-            self.initial = optimize(builder.program([vector]))
-        self.reads_initial = reads(self.initial, self.initial.inputs)
+            return builder.program([problem.start(leaves, self.layout, self.start_layout)]), dtypes
 
     def _trace_rows(self) -> None:
         steps = self.problem.steps
         with Builder("rates") as builder:
             inputs = [builder.input(type) for type in self.hyper.types]
-            rates = self.problem.rates(self.hyper.tree(inputs))
-            leaves, self.rates_structure = tree.flatten(rates)
-            shapes = tuple(np.shape(leaf)[1:] if np.ndim(leaf) else () for leaf in leaves)
-            self.row_layout = Layout(self.rates_structure, shapes, self.layout.dtype)
-            columns = Layout(
-                self.rates_structure,
-                tuple((steps, size) for size in self.row_layout.sizes),
-                self.layout.dtype,
-            )
-            flat = [np.reshape(leaf, (steps, size)) if np.ndim(leaf) else np.full((steps, size), leaf)
-                    for leaf, size in zip(leaves, self.row_layout.sizes, strict=True)]  # fmt: skip
-            del columns
+            leaves, structure = tree.flatten(self.problem.rates(self.hyper.tree(inputs)))
+            shapes = tuple(np.shape(leaf)[1:] for leaf in leaves)
+            self.row_layout = Layout(structure, shapes, self.layout.dtype)
+            flat = [
+                np.reshape(leaf, (steps, n)) for leaf, n in zip(leaves, self.row_layout.sizes, strict=True)
+            ]
             matrix = np.concatenate(flat, axis=1) if flat else np.zeros((steps, 0))
-            matrix = matrix.astype(self.layout.dtype)
-            self.rows = optimize(builder.program([matrix]))
+            self.rows = optimize(builder.program([matrix.astype(self.layout.dtype)]))
         self.reads_rows = reads(self.rows, self.rows.inputs)
 
     def _step_program(self) -> tuple[Program, tuple[Draw, ...]]:
@@ -185,8 +198,6 @@ class Compiled:
             self.theta = self._theta()
             program, draws = self._step_program()
         self.draws = draws
-        self.has_loss = not isinstance(program.outputs[1], type(None)) and isinstance(program.outputs[1], Var)
-        self._raw_step = program
         self.step = optimize(program)
 
     def _theta(self) -> Layout:

@@ -9,17 +9,16 @@ so that threads may share an executable and no result aliases a buffer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.backends.storage import REDUCTIONS, VIEWS, Storage, writes
 from hypergrad.ad.primitives.indexing import to_numpy
 from hypergrad.ad.program import Atom, Const, Equation, Program, Var
 
 __all__ = ["Executable"]
-
-_VIEWS = {"reshape", "permute", "index", "split", "stop_gradient"}
-_FRESH_ONLY = {"select", "gather"}
 
 
 class Executable:
@@ -100,88 +99,12 @@ class _Plan:
         self.slots: list[int] = []
         self.bindings: list[tuple[str, Callable[[dict[str, Any]], Any]]] = []
         self.lines: list[str] = []
-        self.root: dict[Var, Var] = {}
         self.static: set[Var] = set()
         self.slot_of: dict[Var, int] = {}
         self.free: dict[int, list[int]] = {}
         self.constants: dict[int, str] = {}
-        self._made: dict[Var, Equation] = {var: eq for eq in program.equations for var in eq.outputs}
-        self._pin()
-        self._roots()
+        self.storage = Storage(program)
         self._plan()
-
-    # Where things live ---------------------------------------------------------------------------
-    def _pin(self) -> None:
-        """Values computed straight into their place in the vector that they are concatenated into."""
-        self.pinned: dict[Var, tuple[Var, int]] = {}
-        outputs = {atom for atom in self.program.outputs if isinstance(atom, Var)}
-        for eq in self.program.equations:
-            if eq.primitive.name != "concatenate" or eq.outputs[0].type.ndim != 1:
-                continue
-            start = 0
-            for atom in eq.inputs:
-                var = self._source(atom)
-                if (
-                    var is not None
-                    and var not in self.pinned
-                    and var not in outputs
-                    and var.type.dtype == eq.outputs[0].type.dtype
-                    and var.type.size
-                ):
-                    self.pinned[var] = (eq.outputs[0], start)
-                start += atom.type.size
-
-    def _source(self, atom: Atom) -> Var | None:
-        """The computed variable that `atom` is, or is a reshape of; None for a view, constant or input."""
-        while isinstance(atom, Var):
-            made = self._made.get(atom)
-            if made is None:
-                return None
-            if made.primitive.name == "reshape":
-                atom = made.inputs[0]
-                continue
-            fixed = made.primitive.name in _VIEWS | _FRESH_ONLY | {"concatenate"} or not _writes(made)
-            return None if fixed else atom
-        return None
-
-    def _roots(self) -> None:
-        """Which variable's storage each variable shares, and when that storage is read last.
-
-        A reshape of a view that is not contiguous is a copy, with storage of its own.
-        """
-        self.copies: set[Var] = set()
-        solid: set[Var] = set(self.program.inputs)  # contiguous, or reshaped by NumPy at run time
-        for eq in self.program.equations:
-            name = eq.primitive.name
-            source = eq.inputs[0] if eq.inputs and name in _VIEWS else None
-            for var in eq.outputs:
-                if not isinstance(source, Var):
-                    self.root[var] = var
-                    solid.add(var)
-                elif name == "reshape" and source not in solid:
-                    self.root[var] = var
-                    solid.add(var)
-                    self.copies.add(var)
-                else:
-                    self.root[var] = self.root.get(source, source)
-                    leading = name == "split" and eq.params["axis"] == 0
-                    if source in solid and (leading or name in ("reshape", "stop_gradient")):
-                        solid.add(var)
-        for var, (whole, _) in self.pinned.items():
-            self.root[var] = whole
-        for var in self.root:
-            root = self.root[var]
-            while self.root.get(root, root) is not root:
-                root = self.root[root]
-            self.root[var] = root
-        self.last: dict[Var, int] = {}
-        for number, eq in enumerate(self.program.equations):
-            for atom in eq.inputs:
-                if isinstance(atom, Var):
-                    self.last[self.root.get(atom, atom)] = number
-        for atom in self.program.outputs:
-            if isinstance(atom, Var):
-                self.last[self.root.get(atom, atom)] = len(self.program.equations)
 
     def _allocate(self, var: Var) -> None:
         """A buffer for `var`, from those that are free."""
@@ -243,23 +166,16 @@ class _Plan:
         self.inputs = [f"i{n}" for n in range(len(program.inputs))]
         self.outputs = [f"o{n}" for n in range(len(program.outputs))]
         self.names.update(zip(program.inputs, self.inputs, strict=True))
-        in_place: dict[Var, str] = {}
+        self.in_place: dict[Var, str] = {}
         for atom, name in zip(program.outputs, self.outputs, strict=True):
-            made = self._made.get(atom) if isinstance(atom, Var) else None
-            if (
-                made is not None
-                and atom not in in_place
-                and self.root[atom] is atom
-                and not _constant_view(made)
-            ):  # type: ignore[index]
-                in_place[atom] = name  # type: ignore[index]
-        self.in_place = in_place
+            if isinstance(atom, Var) and self.storage.owns(atom):
+                self.in_place.setdefault(atom, name)
         if self.closed:
             self.static.update(program.inputs)
         for number, eq in enumerate(program.equations):
             self._equation(eq, number)
-            for atom in {self.root.get(a, a) for a in (*eq.inputs, *eq.outputs) if isinstance(a, Var)}:
-                if self.last.get(atom, number) <= number and atom in self.slot_of:
+            for atom in {self.storage.root_of(a) for a in (*eq.inputs, *eq.outputs) if isinstance(a, Var)}:
+                if self.storage.last.get(atom, number) <= number and atom in self.slot_of:
                     slot = self.slot_of.pop(atom)
                     self.free.setdefault(self.slots[slot], []).append(slot)
         for atom, name in zip(program.outputs, self.outputs, strict=True):
@@ -269,11 +185,11 @@ class _Plan:
 
     def _equation(self, eq: Equation, number: int) -> None:
         name = eq.primitive.name
-        if name in _VIEWS:
+        if name in VIEWS:
             self._view(eq)
         elif name == "concatenate":
             self._concatenate(eq)
-        elif _writes(eq):
+        elif writes(eq):
             out = eq.outputs[0]
             self._target(eq, out, number)
             self._write(eq, self.names[out])
@@ -282,8 +198,8 @@ class _Plan:
 
     def _target(self, eq: Equation, out: Var, number: int) -> None:
         """Decide where the result of an equation goes."""
-        if out in self.pinned:
-            whole, start = self.pinned[out]
+        if out in self.storage.pinned:
+            whole, start = self.storage.pinned[out]
             if whole not in self.names:
                 self._open(whole)
             stop, shape = start + out.type.size, out.type.shape
@@ -306,12 +222,12 @@ class _Plan:
 
     def _reusable(self, atom: Atom, eq: Equation, out: Var, number: int) -> bool:
         """Whether an elementwise result may overwrite the operand `atom`."""
-        if not isinstance(atom, Var) or atom not in self.slot_of or self.last.get(atom) != number:
+        if not isinstance(atom, Var) or atom not in self.slot_of or self.storage.last.get(atom) != number:
             return False
         if atom.type.shape != out.type.shape or atom.type.dtype != out.type.dtype:
             return False
         others = [a for a in eq.inputs if isinstance(a, Var) and a is not atom]
-        if any(self.root.get(a, a) is atom for a in others):
+        if any(self.storage.root_of(a) is atom for a in others):
             return False
         self._last_slot = self.slot_of[atom]
         return True
@@ -329,8 +245,8 @@ class _Plan:
         """The call that computes an equation into `out`."""
         name, params = eq.primitive.name, eq.params
         args = [self.ref(atom) for atom in eq.inputs]
-        if name in _REDUCTIONS:
-            function = self.call(_REDUCTIONS[name], name)
+        if name in REDUCTIONS:
+            function = self.call(REDUCTIONS[name], name)
             axes = params["axes"]
             axis = (
                 "None" if len(axes) == eq.inputs[0].type.ndim else repr(axes[0] if len(axes) == 1 else axes)
@@ -373,7 +289,7 @@ class _Plan:
             self.names[out] = source
         elif name == "reshape":
             shape = params["shape"]
-            if out in self.copies:  # into storage seen with the source's shape
+            if out in self.storage.copies:  # into storage seen with the source's shape
                 self._open(out)
                 inner, name = atom.type.shape, self.names[out]
                 whole = self._derive(
@@ -400,7 +316,7 @@ class _Plan:
             for var, size in zip(eq.outputs, params["sizes"], strict=True):
                 cut = (*(slice(None),) * axis, slice(start, start + size))
                 self.names[var] = self._derive(
-                    source, static, lambda v, cut=cut: v[cut], f"{source}[{lead}{start}:{start + size}]"
+                    source, static, partial(_cut, cut), f"{source}[{lead}{start}:{start + size}]"
                 )
                 start += size
         for var in eq.outputs:
@@ -415,13 +331,13 @@ class _Plan:
         lead = ":, " * axis
         for atom in eq.inputs:
             stop = start + atom.type.shape[axis]
-            source = self._source(atom)
-            if not (source is not None and self.pinned.get(source) == (out, start)) and stop > start:
+            source = self.storage.source(atom)
+            if not (source is not None and self.storage.pinned.get(source) == (out, start)) and stop > start:
                 cut = (*(slice(None),) * axis, slice(start, stop))
                 part = self._derive(
                     self.names[out],
                     out in self.static,
-                    lambda b, cut=cut: b[cut],
+                    partial(_cut, cut),
                     f"{self.names[out]}[{lead}{start}:{stop}]",
                 )
                 self.lines.append(f"copyto({part}, {self.ref(atom)})")
@@ -437,7 +353,7 @@ class _Plan:
         else:
             params = "".join(f", {key}={self.value(value)}" for key, value in eq.params.items())
             text = f"{self.call(eq.primitive.call, eq.primitive.name)}({', '.join(args)}{params})"
-        targets = []
+        targets: list[str] = []
         for var in eq.outputs:
             target = f"t{len(self.lines)}_{len(targets)}"
             self.names[var] = target
@@ -472,25 +388,8 @@ class _Plan:
         return scope["run"]
 
 
-_REDUCTIONS = {
-    "reduce_sum": np.add.reduce,
-    "reduce_max": np.maximum.reduce,
-    "reduce_min": np.minimum.reduce,
-    "reduce_prod": np.multiply.reduce,
-    "any": np.logical_or.reduce,
-    "all": np.logical_and.reduce,
-}
-_WRITERS = {*_REDUCTIONS, "broadcast_to", "convert", "scatter", "scatter_add", "expit"}
-
-
-def _writes(eq: Equation) -> bool:
-    """Whether the NumPy call of an equation can write into a given array."""
-    return eq.primitive.ufunc is not None or eq.primitive.name in _WRITERS
-
-
-def _constant_view(eq: Equation) -> bool:
-    """Whether an equation is a view of a constant, made once."""
-    return eq.primitive.name in _VIEWS and isinstance(eq.inputs[0], Const)
+def _cut(cut: tuple[slice, ...], array: np.ndarray) -> np.ndarray:
+    return array[cut]
 
 
 def _ufunc(eq: Equation) -> Any:
