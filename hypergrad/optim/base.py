@@ -83,7 +83,7 @@ class Optimizer(ABC):
 
 
 def children(node: Any) -> dict[str, Any]:
-    """The subtrees of a dict, list, tuple, named tuple or dataclass, named as in `tree.paths`; {} for a leaf."""
+    """Subtrees of a dict, list, tuple, named tuple or dataclass, named as in `tree.paths`; {} for a leaf."""
     keys = tree.structure(node).keys
     if isinstance(node, dict):
         return {str(key): node[key] for key in keys}

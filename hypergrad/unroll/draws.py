@@ -83,7 +83,7 @@ class TracedGenerator:
 
 
 class Generator(np.random.Generator):
-    """NumPy's generator, whose location and scale may also be traced, as in ``rng.normal(0, hparams["scale"], n)``."""
+    """NumPy's generator, whose location and scale may be traced: ``rng.normal(0, hparams["scale"], n)``."""
 
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
         """N(loc, scale²) draws."""

@@ -64,7 +64,9 @@ class Layout:
 
     @staticmethod
     def of_state(state: Any, what: str) -> Layout:
-        """The layout of what `what` (a function's name) returned: arrays of one float dtype, which Python floats take.
+        """The layout of what `what` (a function's name) returned: arrays of one float dtype.
+
+        Python floats take that dtype.
 
         Raises:
             ProblemError: a leaf that is no float array, or several float dtypes.

@@ -1,7 +1,7 @@
 """One run of a problem's functions on plain arrays, before they are traced.
 
-Traced labels and row numbers are symbols without numbers, so that a label out of range would count as no class
-at all. Where the data hold integers, the rows with their extremes therefore pass through the functions once.
+Traced labels and row numbers have no numbers, so that a label out of range would count as no class at all.
+Where the data hold integers, the rows with their extremes therefore pass through the functions once.
 """
 
 from __future__ import annotations
