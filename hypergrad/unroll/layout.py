@@ -13,6 +13,7 @@ from hypergrad.ad.api import as_array, is_static
 from hypergrad.ad.primitives.linear import match, reshape
 from hypergrad.ad.primitives.shape import concatenate, split
 from hypergrad.ad.program import ArrayType
+from hypergrad.ad.trace import type_of
 from hypergrad.errors import ProblemError
 
 __all__ = ["Layout", "freeze", "is_constant"]
@@ -66,7 +67,7 @@ class Layout:
     def of_state(state: Any, what: str) -> Layout:
         """The layout of what `what` (a function's name) returned: arrays of one float dtype.
 
-        Python floats take that dtype.
+        Python floats, and what was computed from them alone, take that dtype.
 
         Raises:
             ProblemError: a leaf that is no float array, or several float dtypes.
@@ -75,6 +76,7 @@ class Layout:
         if not leaves:
             raise ProblemError(f"{what} returned no arrays")
         found: dict[np.dtype, str] = {}
+        weak: dict[np.dtype, str] = {}
         for path, leaf in zip(structure.paths(), leaves, strict=True):
             where = f" at {path!r}" if path else ""
             if is_static(leaf):
@@ -85,13 +87,11 @@ class Layout:
                     f"{what} returned {array.dtype}{where}; the state holds float arrays only, "
                     "write .astype(float)"
                 )
-            if type(leaf) is not float:
-                found.setdefault(array.dtype, path)
+            (weak if type_of(leaf).weak else found).setdefault(array.dtype, path)
         if len(found) > 1:
             shown = " and ".join(f"{path!r} in {dtype}" for dtype, path in found.items())
             raise ProblemError(f"{what} returned {shown}; a state has one dtype, so cast its arrays to one")
-        dtype = next(iter(found), np.dtype(float))
-        return Layout(structure, tuple(np.shape(leaf) for leaf in leaves), dtype)
+        return Layout(structure, tuple(np.shape(leaf) for leaf in leaves), np.result_type(*(found or weak)))
 
 
 def is_constant(leaf: Any) -> bool:
