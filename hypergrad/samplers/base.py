@@ -1,0 +1,83 @@
+"""What a sampler sees (records), what it answers (a proposal), and the contract between them."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hypergrad.space import Space
+
+__all__ = ["Proposal", "Record", "Sampler", "first_of_its_own", "generator"]
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A trial as a sampler sees it.
+
+    Attributes:
+        number: of the trial in its study, from 0.
+        unit: (d,) the point, in [0, 1].
+        state: ``"running"``, ``"complete"`` or ``"failed"``.
+        value: outer loss, minimised; nan or inf when training diverged or the trial has not ended.
+        gradient: (d,) d value / d unit, nan where unknown; None when no entry is known.
+        note: what the sampler wrote into its `Proposal`, after a round trip through JSON.
+        cost: step evaluations spent.
+    """
+
+    number: int
+    unit: np.ndarray
+    state: str
+    value: float = math.nan
+    gradient: np.ndarray | None = None
+    note: Mapping[str, Any] = field(default_factory=dict)
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """The next trial.
+
+    Attributes:
+        unit: (d,) the point, in [0, 1].
+        wants_gradient: whether the hypergradient is to be computed as well as the value.
+        note: JSON-able; comes back as `Record.note`.
+    """
+
+    unit: np.ndarray
+    wants_gradient: bool
+    note: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sampler(ABC):
+    """Proposes trials; minimises.
+
+    A sampler is a frozen dataclass of its settings. It remembers nothing between calls: `ask` is a pure
+    function of its arguments, so a study that was interrupted and resumed goes on with the same bits.
+    """
+
+    @abstractmethod
+    def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
+        """The trial of this `number`.
+
+        Args:
+            space: of d unit coordinates.
+            history: the study's other trials, sorted by number: finished ones, failed ones, running ones of
+                other workers, and enqueued ones (note ``{"enqueued": True}``) that no sampler proposed.
+            seed: of the study, >= 0.
+            number: of the trial asked for.
+        """
+
+
+def generator(seed: int, number: int, stream: int = 0) -> np.random.Generator:
+    """The random numbers of one trial; independent for each (seed, number, stream), all >= 0."""
+    return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(number, stream)))
+
+
+def first_of_its_own(history: Sequence[Record], number: int) -> bool:
+    """Whether every earlier trial was enqueued by the user, so that this is the sampler's first."""
+    return all(record.note.get("enqueued", False) for record in history if record.number < number)

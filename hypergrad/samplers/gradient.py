@@ -1,0 +1,168 @@
+"""Search along hypergradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hypergrad.samplers.base import Proposal, Record, Sampler, generator
+from hypergrad.samplers.descent import Descent, advance, begin, converged, hopeless, propose
+from hypergrad.space import Space
+
+__all__ = ["Gradient"]
+
+_WIDTHS = (0.4, 2.0)  # trust radii of trials beside a running one, relative
+
+
+@dataclass(frozen=True)
+class Gradient(Sampler):
+    """Multi-start descent in the unit cube on values and hypergradients; every trial asks for both.
+
+    The first descent starts at the space's defaults, or at a better enqueued trial. When it has converged,
+    or cannot catch up with the best trial, the next one starts near the best trial or anywhere, in turn.
+    Integers and choices, and coordinates whose derivative nobody reports, stay fixed during a descent and
+    change between descents. Gradients that exploded, are not finite or mislead are survived: see
+    `hypergrad.samplers.descent`.
+
+    Args:
+        radius: first trust radius, in units of the cube: how far each coordinate may move in the first step.
+
+    Raises:
+        ValueError: a radius outside (0, 0.5].
+    """
+
+    radius: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.radius <= 0.5:
+            raise ValueError(f"radius of Gradient is {self.radius!r}, expected a number in (0, 0.5]")
+
+    def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
+        """The next step of the running descent, or the start of another one; folds the history anew."""
+        past = [record for record in history if record.number != number]
+        rng = generator(seed, number)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            current = _current(past)
+            running = [r for r in past if r.state == "running" and r.note.get("start") == current]
+            descent = self._fold(past, current)
+            best = _best(past)
+            if descent is not None and best is not None and len(running) <= len(_WIDTHS):
+                proposal = _step(descent, current, best, (1.0, *_WIDTHS)[len(running)], space)
+                if proposal is not None:
+                    return proposal
+            elif running:
+                around = running[0].unit if descent is None else descent.incumbent.unit
+                return _start(_near(around, space, self.radius, rng), "beside", current)
+            return self._restart(space, past, current + 1, best, rng)
+
+    def _fold(self, past: Sequence[Record], current: int) -> Descent | None:
+        """The state of descent number `current`; None where it has no point to start at."""
+        base = next(
+            (r.note["base"] for r in past if r.note.get("start") == current and "base" in r.note), None
+        )
+        if base is None:
+            base = next(
+                (r.number for r in past if r.note.get("start") == current and _phase(r) == "start"), None
+            )
+        first = next((r for r in past if r.number == base and r.state != "running"), None)
+        if first is None:
+            return None
+        descent = begin(first, self.radius)
+        for record in past:
+            earlier = record.number <= first.number and not (current == 0 and "start" not in record.note)
+            if record.state == "running" or record is first or earlier:
+                continue
+            if descent is not None and record.note.get("parent") == descent.incumbent.number:
+                descent = advance(descent, record)
+            elif descent is None or record.value < descent.incumbent.value:
+                descent = self._adopted(descent, record)
+        return descent
+
+    def _adopted(self, descent: Descent | None, record: Record) -> Descent | None:
+        """The state after a better trial that was not proposed from the incumbent."""
+        if descent is not None:
+            s = record.unit - descent.incumbent.unit
+            if not s[~descent.known].any() and np.abs(s).max() <= 4.0 * descent.radius:
+                return advance(descent, record)
+        return begin(record, self.radius) or descent
+
+    def _restart(
+        self, space: Space, past: Sequence[Record], start: int, best: Record | None, rng: np.random.Generator
+    ) -> Proposal:
+        """The first trial of descent number `start`."""
+        default = space.to_unit(space.defaults())
+        if not any(np.array_equal(record.unit, default) for record in past):
+            return _start(default, "start", start)
+        if best is None:
+            return _start(_anywhere(space, rng, together=start % 2 == 1), "start", start)
+        if "start" not in best.note and all(record.note.get("base") != best.number for record in past):
+            descent = begin(best, self.radius)  # enqueued, better than all else, and not yet followed
+            proposal = None if descent is None else _step(descent, start, best, 1.0, space)
+            if proposal is not None:
+                return replace(proposal, note={**proposal.note, "base": best.number})
+        turn = sum(_phase(record) == "start" for record in past)
+        discrete = ~space.continuous
+        if discrete.any() and turn % 3 != 0:
+            return _start(_mutated(best.unit, discrete, rng), "start", start)
+        if turn % 2 == 1:
+            return _start(_near(best.unit, space, self.radius, rng), "start", start)
+        return _start(_anywhere(space, rng, together=turn % 4 == 0), "start", start)
+
+
+def _phase(record: Record) -> str | None:
+    return record.note.get("phase")
+
+
+def _current(past: Sequence[Record]) -> int:
+    """Number of the latest descent; -1 before the first."""
+    return max((record.note["start"] for record in past if "start" in record.note), default=-1)
+
+
+def _best(past: Sequence[Record]) -> Record | None:
+    """The ended trial of the least finite value."""
+    finite = [record for record in past if record.state != "running" and math.isfinite(record.value)]
+    return min(finite, key=lambda record: record.value, default=None)
+
+
+def _start(unit: np.ndarray, phase: str, start: int) -> Proposal:
+    return Proposal(unit, wants_gradient=True, note={"phase": phase, "start": start})
+
+
+def _step(descent: Descent, start: int, best: Record, factor: float, space: Space) -> Proposal | None:
+    """The next step of a descent; None where it is over."""
+    unit, predicted = propose(descent, factor)
+    step = float(np.abs(unit - descent.incumbent.unit).max())
+    behind = best.number != descent.incumbent.number
+    if converged(descent, step, predicted, hasty=not space.continuous.all()):
+        return None
+    if behind and hopeless(descent, best.value):
+        return None
+    parent = descent.incumbent.number
+    note = {"phase": "descent", "start": start, "parent": parent, "predicted": predicted, "step": step}
+    return Proposal(unit, wants_gradient=True, note=note)
+
+
+def _near(unit: np.ndarray, space: Space, width: float, rng: np.random.Generator) -> np.ndarray:
+    """A normal perturbation of the continuous coordinates, of a random width between width / 10 and width."""
+    scale = width * 10.0 ** -rng.random()
+    moved = unit + scale * rng.standard_normal(space.dimension)
+    return np.where(space.continuous, np.clip(moved, 0.0, 1.0), unit)
+
+
+def _anywhere(space: Space, rng: np.random.Generator, together: bool) -> np.ndarray:
+    """A uniform point; `together`: the entries of one parameter (say, learning-rate knots) are alike."""
+    unit = rng.random(space.dimension)
+    if together:
+        for columns in space.columns.values():
+            unit[columns] = np.clip(rng.random() + 0.1 * (unit[columns] - 0.5), 0.0, 1.0)
+    return unit
+
+
+def _mutated(unit: np.ndarray, discrete: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`unit` with one integer or choice drawn anew, and each other one with probability 1 in 4."""
+    chosen = discrete & (rng.random(len(unit)) < 0.25)
+    chosen[rng.choice(np.flatnonzero(discrete))] = True
+    return np.where(chosen, rng.random(len(unit)), unit)

@@ -1,0 +1,116 @@
+"""The quadratic model of a descent: limited-memory BFGS in compact form, minimised in a box.
+
+=======  ==================================================================================
+symbol   meaning
+=======  ==================================================================================
+s, y     a step and the change of the gradient along it; rows of S and Y, oldest first
+B        the model's Hessian, positive definite
+D0       its diagonal start, (d,)
+g        gradient of the model at the incumbent
+p        the step sought, in the box low <= p <= high, which holds 0
+=======  ==================================================================================
+
+Source: Byrd, Nocedal, Schnabel, Representations of quasi-Newton matrices, Math. Programming 63 (1994),
+theorem 2.3: B = D0 - W M⁻¹ Wᵀ, W = [D0 Sᵀ, Yᵀ], M = [[S D0 Sᵀ, L], [Lᵀ, -D]], with L, D the strictly lower
+part and the diagonal of S Yᵀ. The box is handled as in Moré and Toraldo, SIAM J. Optimization 1 (1991):
+conjugate gradients on the free coordinates, projected back into the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Model", "fit", "minimize"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """B, kept as a diagonal and a low-rank part.
+
+    Attributes:
+        diagonal: (d,) D0, positive.
+        wide: (2k, d) Wᵀ.
+        middle: (2k, 2k) M⁻¹.
+    """
+
+    diagonal: np.ndarray
+    wide: np.ndarray
+    middle: np.ndarray
+
+    def times(self, v: np.ndarray) -> np.ndarray:
+        """B v, shape (d,)."""
+        product = self.diagonal * v
+        if len(self.wide):
+            product -= (self.middle @ (self.wide @ v)) @ self.wide
+        return product
+
+
+def fit(diagonal: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Model:
+    """The model of the given start and (s, y) pairs, oldest first; each needs s·y > 0."""
+    if not pairs:
+        empty = np.zeros((0, len(diagonal)))
+        return Model(diagonal, empty, np.zeros((0, 0)))
+    steps, changes = (np.stack(rows) for rows in zip(*pairs, strict=True))
+    scaled = steps * diagonal
+    products = steps @ changes.T
+    lower = np.tril(products, -1)
+    matrix = np.block([[steps @ scaled.T, lower], [lower.T, -np.diag(np.diag(products))]])
+    return Model(diagonal, np.concatenate([scaled, changes]), np.linalg.inv(matrix))
+
+
+def minimize(model: Model, g: np.ndarray, low: np.ndarray, high: np.ndarray, rounds: int = 12) -> np.ndarray:
+    """A p in [low, high] that makes g·p + ½ p·B p small, and never positive.
+
+    Args:
+        model: gives B.
+        g: (d,).
+        low: (d,) <= 0.
+        high: (d,) >= 0; a coordinate with low = high = 0 stays fixed.
+        rounds: of choosing the free coordinates.
+    """
+    p = np.zeros_like(g)
+    slope = g.copy()
+    value = 0.0
+    for _ in range(rounds):
+        free = ~(((p <= low) & (slope >= 0.0)) | ((p >= high) & (slope <= 0.0)))
+        if not free.any():
+            break
+        direction = _newton(model, np.where(free, slope, 0.0), free)
+        before, share = value, 1.0
+        for _ in range(12):
+            trial = np.clip(p + share * direction, low, high)
+            curved = model.times(trial)
+            reached = float(g @ trial + 0.5 * (trial @ curved))
+            if reached < value:
+                p, slope, value = trial, g + curved, reached
+                break
+            share *= 0.5
+        if before - value <= 1e-3 * -value:
+            break
+    return p
+
+
+def _newton(model: Model, slope: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """-(B_FF)⁻¹ slope_F on the free coordinates F, by preconditioned conjugate gradients; 0 elsewhere."""
+    direction = np.zeros_like(slope)
+    residual = -slope
+    scaled = residual / model.diagonal
+    search = scaled.copy()
+    energy = first = float(residual @ scaled)
+    for _ in range(2 * len(model.wide) + 2):
+        if energy <= 1e-20 * first or energy <= 0.0:
+            break
+        product = np.where(free, model.times(search), 0.0)
+        curvature = float(search @ product)
+        if curvature <= 0.0:
+            break
+        length = energy / curvature
+        direction += length * search
+        residual -= length * product
+        scaled = residual / model.diagonal
+        previous, energy = energy, float(residual @ scaled)
+        search = scaled + (energy / previous) * search
+    return direction if direction.any() else scaled

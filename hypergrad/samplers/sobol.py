@@ -1,0 +1,57 @@
+"""Quasi-random search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from hypergrad.errors import SpaceError
+from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator
+from hypergrad.space import Space
+
+__all__ = ["Sobol"]
+
+_BLOCK = 256  # points generated at once; a power of two, as the balance of the sequence needs
+
+
+@lru_cache(maxsize=8)
+def _block(dimension: int, seed: int, index: int) -> np.ndarray:
+    """Points index·_BLOCK ... (index + 1)·_BLOCK - 1 of the scrambled sequence, (_BLOCK, d), read-only."""
+    from scipy.stats import qmc
+
+    if dimension > qmc.Sobol.MAXDIM:
+        raise SpaceError(
+            f"the space has {dimension} dimensions, more than the {qmc.Sobol.MAXDIM} of Sobol; use Random"
+        )
+    engine = qmc.Sobol(dimension, scramble=True, seed=generator(seed, 0, stream=1))
+    if index:
+        engine.fast_forward(index * _BLOCK)
+    points = engine.random(_BLOCK)
+    points.flags.writeable = False
+    return points
+
+
+@dataclass(frozen=True)
+class Sobol(Sampler):
+    """Scrambled Sobol points: as random, but more evenly spread; trial n is point n of the sequence.
+
+    Args:
+        defaults_first: the first trial is the space's defaults, in place of its point.
+
+    Raises:
+        SpaceError: a space of more than 21201 dimensions.
+
+    Source: Owen, Randomly permuted (t,m,s)-nets and (t,s)-sequences (1995); scipy.stats.qmc.Sobol.
+    """
+
+    defaults_first: bool = True
+
+    def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
+        """Point `number` of the sequence scrambled by `seed`."""
+        if self.defaults_first and first_of_its_own(history, number):
+            return Proposal(space.to_unit(space.defaults()), wants_gradient=False)
+        index, row = divmod(number, _BLOCK)
+        return Proposal(_block(space.dimension, seed, index)[row].copy(), wants_gradient=False)
