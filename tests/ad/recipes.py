@@ -63,7 +63,9 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
 }
 JOIN: dict[str, Callable[..., Any]] = {
     "join": lambda x, y: np.concatenate([np.ravel(x), np.ravel(y)]),
-    "join3": lambda x, y: np.concatenate([np.ravel(y), np.ravel(x * y if x.shape == y.shape else x), np.ravel(y)]),
+    "join3": lambda x, y: np.concatenate(
+        [np.ravel(y), np.ravel(x * y if x.shape == y.shape else x), np.ravel(y)]
+    ),
     "outer": lambda x, y: np.outer(x, y),
     "stack": lambda x, y: np.stack([x, y], axis=-1) if x.shape == y.shape else x,
 }
