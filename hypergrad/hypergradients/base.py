@@ -158,7 +158,7 @@ def unrolled(problem: Any, hparams: Any, seed: int) -> Trajectory:
         raise
     signature = trajectory.hyper.signature
     if signature not in problem.rehearsed:
-        rehearse(problem, trajectory.hyper.tree(trajectory.hyper.values), int(seed))
+        rehearse(trajectory)
         problem.rehearsed.add(signature)
     return trajectory
 

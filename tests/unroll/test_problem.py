@@ -126,7 +126,11 @@ def test_a_general_problem_checks_its_step(changes, message):
             r"shape \(2,\) at 'w', expected \(3,\) as from init",
         ),
         (lambda s, h, b, t: {"w": None}, TreeError, "what step returned at 'w' must be an array"),
-        (lambda s, h, b, t: s if t > 2 else s, TracingError, r"as a condition .* at .*test_problem\.py"),
+        (
+            lambda s, h, b, t: {"w": 2.0 * s["w"]} if t > 2 else s,
+            TracingError,
+            r"as a condition .* at .*test_problem\.py",
+        ),
     ],
 )
 def test_a_step_that_returns_no_state_is_named(step, error, message):
