@@ -10,154 +10,60 @@ None is static, seen by the function as it is, and its derivative is None.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.ad import dispatch as _dispatch  # noqa: F401 - fills the tables of the tracer
+from hypergrad.ad.arguments import ARRAY, Traced, as_array, is_static, name_of, own, run
 from hypergrad.ad.forward import evaluate, jvp_program
 from hypergrad.ad.primitives import linear
-from hypergrad.ad.program import ArrayType, Const, Program
-from hypergrad.ad.reverse import linearize, transpose, vjp_program
-from hypergrad.ad.trace import is_traced, trace, type_of
+from hypergrad.ad.program import ArrayType, Const
+from hypergrad.ad.reverse import Linearized, linearize, transpose, vjp_program
+from hypergrad.ad.trace import type_of
 from hypergrad.errors import DerivativeError, ShapeError, TreeError
 
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp"]
+__all__ = [
+    "as_array", "grad", "hessian", "hvp", "is_static", "jacobian", "jvp", "stop_gradient", "value_and_grad", "vjp",
+]  # fmt: skip
+
+Argnums = int | Sequence[int]
 
 
-def is_static(leaf: Any) -> bool:
-    """Whether a leaf is concrete in user code: an int, bool, str or None of Python."""
-    return leaf is None or (isinstance(leaf, bool | int | str) and not isinstance(leaf, np.generic))
-
-
-def as_array(leaf: Any, name: str) -> Any:
-    """The leaf as an array of numbers, or the tracer that it is.
-
-    Raises:
-        TreeError: objects, strings or complex numbers.
-    """
-    if is_traced(leaf):
-        return leaf
-    array = np.asarray(leaf)
-    if array.dtype.kind not in "fiub":
-        raise TreeError(
-            f"{name} must be an array of real numbers, got {type(leaf).__name__} "
-            f"(dtype {array.dtype}, shape {array.shape}); convert it to floats first"
-        )
-    return array
-
-
-class Traced:
-    """A function traced at given arguments, as a Program of the leaves that are differentiated.
-
-    Attributes:
-        program: float leaves of the arguments in `argnums` -> leaves of the result.
-        values: those float leaves.
-        structures: for each of `argnums`, its tree, and which of its leaves are floats.
-        out: tree of the result.
-    """
-
-    def __init__(
-        self, function: Callable[..., Any], args: Sequence[Any], argnums: Sequence[int], kwargs: dict
-    ) -> None:
-        name = getattr(function, "__name__", type(function).__name__)
-        self.values: list[Any] = []
-        self.structures: list[tuple[tree.Structure, list[bool]]] = []
-        flats: dict[int, list[Any]] = {}
-        for number in argnums:
-            leaves, structure = tree.flatten(args[number])
-            active = []
-            for path, leaf in zip(structure.paths(), leaves, strict=True):
-                where = f"argument {number} of {name}" + (f", leaf {path!r}" if path else "")
-                if is_static(leaf):
-                    active.append(False)
-                    continue
-                array = as_array(leaf, where)
-                active.append(array.dtype.kind == "f")
-                if active[-1]:
-                    self.values.append(array)
-            if not any(active) and leaves:
-                kind = ", ".join(
-                    sorted({type(leaf).__name__ if is_static(leaf) else str(leaf.dtype) for leaf in leaves})
-                )
-                raise DerivativeError(
-                    f"argument {number} of {name} has no float to differentiate with respect to (got {kind}); "
-                    "write 1.0 instead of 1, or convert it with .astype(float)"
-                )
-            flats[number] = leaves
-            self.structures.append((structure, active))
-
-        def flat(*tracers: Any) -> list[Any]:
-            stream = iter(tracers)
-            full = list(args)
-            for number, (structure, active) in zip(argnums, self.structures, strict=True):
-                mixed = [next(stream) if a else leaf for a, leaf in zip(active, flats[number], strict=True)]
-                full[number] = structure.unflatten(mixed)
-            leaves, self.out = tree.flatten(function(*full, **kwargs))
-            return [as_array(leaf, f"the result of {name}") for leaf in leaves]
-
-        self.out = tree.LEAF
-        self.name = name
-        self.program = trace(flat, [type_of(value) for value in self.values], name)
-
-    def unflatten(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """One tree an argument from one value a float leaf; None at the other leaves."""
-        stream = iter(leaves)
-        return tuple(
-            structure.unflatten([next(stream) if a else None for a in active])
-            for structure, active in self.structures
-        )
-
-
-def own(values: Sequence[Any], inputs: Sequence[Any] = ()) -> list[Any]:
-    """Values that share no memory with inputs, constants or each other; 0-d arrays as NumPy scalars."""
-    owned: list[Any] = []
-    seen: set[int] = {id(x) for x in inputs}
-    for value in values:
-        if not is_traced(value):
-            value = np.asarray(value)
-            if value.ndim == 0:
-                value = value[()]
-            elif value.base is not None or not value.flags.writeable or id(value) in seen:
-                value = value.copy()
-            seen.add(id(value))
-        owned.append(value)
-    return owned
-
-
-def run(program: Program, values: Sequence[Any]) -> list[Any]:
-    """The outputs of `program` as arrays of their own."""
-    constants = [atom.value for atom in program.outputs if isinstance(atom, Const)]
-    return own(evaluate(program, values), [*values, *constants])
-
-
-def _argnums(argnums: int | Sequence[int], args: Sequence[Any], name: str) -> list[int]:
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+def _argnums(argnums: Any, args: Sequence[Any], name: str) -> list[int]:
+    """The positions in `argnums`, from the left."""
+    try:
+        numbers = [operator.index(n) for n in ([argnums] if np.ndim(argnums) == 0 else argnums)]
+    except (TypeError, ValueError):
+        raise DerivativeError(f"argnums must be an int or a sequence of ints, got {argnums!r}") from None
     for number in numbers:
-        if not isinstance(number, int) or not -len(args) <= number < len(args):
+        if not -len(args) <= number < len(args):
             raise DerivativeError(
-                f"argnums={argnums!r} names argument {number}, but {name} was called with {len(args)}"
+                f"argnums={argnums!r} names argument {number}, but {name} was called with {len(args)} "
+                "positional arguments"
             )
-    return [number % len(args) for number in numbers]
+    found = [number % len(args) for number in numbers]
+    if len(set(found)) != len(found):
+        raise DerivativeError(f"argnums={argnums!r} names an argument of {name} twice")
+    return found
 
 
 def _scalar(traced: Traced) -> None:
-    outputs = traced.program.outputs
-    if traced.out != tree.LEAF or outputs[0].type.shape != ():
-        shown = f"shape {outputs[0].type.shape}" if traced.out == tree.LEAF else f"the tree {traced.out}"
+    outputs, structure = traced.program.outputs, traced.out.structure
+    if structure != tree.LEAF or (outputs and outputs[0].type.shape != ()):
+        shown = f"shape {outputs[0].type.shape}" if structure == tree.LEAF else f"the tree {structure}"
         raise DerivativeError(
             f"grad needs a function that returns one number; {traced.name} returns {shown}; "
             "sum or average it, or use hg.jacobian"
         )
-    if not outputs[0].type.differentiable:
-        raise DerivativeError(
-            f"{traced.name} returns {outputs[0].type.dtype}, which has no derivative; return a float"
-        )
+    if not outputs or not outputs[0].type.differentiable:
+        shown = str(outputs[0].type.dtype) if outputs else repr(traced.out.static[0])
+        raise DerivativeError(f"{traced.name} returns {shown}, which has no derivative; return a float")
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., tuple[Any, Any]]:
+def value_and_grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., tuple[Any, Any]]:
     """The function returning ``(f(*args), gradient)``, in one reverse pass.
 
     Args:
@@ -177,19 +83,19 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        traced = Traced(f, args, _argnums(argnums, args, getattr(f, "__name__", "f")), kwargs)
+        traced = Traced(f, args, _argnums(argnums, args, name_of(f)), kwargs)
         _scalar(traced)
         program = traced.program
         seed = np.ones((), program.outputs[0].type.dtype)
         both = vjp_program(program, [True] * len(traced.values), [seed])
         value, *cts = run(both, traced.values)
         trees = traced.unflatten(cts)
-        return value, trees[0] if isinstance(argnums, int) else trees
+        return value, trees[0] if np.ndim(argnums) == 0 else trees
 
     return wrapped
 
 
-def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def grad(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The gradient function of a scalar function: ``grad(f)(x) = ∇f(x)``.
 
     Arguments, results, errors and source as in `value_and_grad`.
@@ -217,9 +123,9 @@ def _like(given: Any, kinds: Sequence[ArrayType], structures: Any, name: str, ag
     chosen = [leaf for leaf, a in zip(leaves, active, strict=True) if a]
     paths = [path for path, a in zip(expected.paths(), active, strict=True) if a]
     for leaf, path, kind in zip(chosen, paths, kinds, strict=True):
-        array = linear.zeros(kind) if leaf is None else as_array(leaf, name)
+        where = f" at leaf {path!r}" if path else ""
+        array = linear.zeros(kind) if leaf is None else as_array(leaf, name + where)
         if array.shape != kind.shape:
-            where = f" at leaf {path!r}" if path else ""
             raise ShapeError(f"{name} has shape {array.shape}{where}, expected {kind.shape} as {against}")
         found.append(linear.convert(array, kind.dtype))
     return found
@@ -245,7 +151,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         raise DerivativeError(
             "jvp(f, args, tangents) takes a tuple of arguments and a tuple of as many tangents"
         )
-    traced = Traced(f, args, range(len(args)), {})
+    traced = Traced(f, args, range(len(args)), {}, each=False)
     kinds = [type_of(value) for value in traced.values]
     flat: list[Any] = []
     start = 0
@@ -259,7 +165,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     found = run(program, [*traced.values, *flat])
     half = len(found) // 2
     moved = [t if t.dtype.kind == "f" else None for t in found[half:]]
-    return traced.out.unflatten(found[:half]), traced.out.unflatten(moved)
+    return traced.out.tree(found[:half]), traced.out.derivatives(moved)
 
 
 def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -274,23 +180,26 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
 
     Source: as `value_and_grad`.
     """
-    traced = Traced(f, args, range(len(args)), {})
+    traced = Traced(f, args, range(len(args)), {}, each=False)
     lin = linearize(traced.program, [True] * len(traced.values))
     found = evaluate(lin.primal, traced.values)
     residuals = found[lin.outputs :]
     back = transpose(lin.linear, lin.residuals)
-    kinds = [atom.type for atom in traced.program.outputs]
-    active = [kind.differentiable for kind in kinds]
+    wanted = [atom.type for atom in traced.program.outputs if atom.type.differentiable]
+    active = [atom.type.differentiable for atom in traced.program.outputs]
+    places = [bool(a) for a in tree.leaves(traced.out.derivatives(active))]
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         """Cotangents of the arguments, given that of the value."""
-        wanted = [kind for kind, a in zip(kinds, active, strict=True) if a]
-        cts = iter(_like(cotangent, wanted, (traced.out, active), "the cotangent", "the value"))
+        structures = (traced.out.structure, places)
+        cts = iter(_like(cotangent, wanted, structures, "the cotangent", "the value"))
         full = [next(cts) if a else None for a in active]
         moving = [ct for ct, m in zip(full, lin.moving, strict=True) if m]
-        return traced.unflatten(own(evaluate(back, [*residuals, *moving]), [*residuals, *moving]))
+        return traced.unflatten(run(back, [*residuals, *moving]))
 
-    return traced.out.unflatten(own(found[: lin.outputs], [*traced.values, *residuals])), pullback
+    constants = [atom.value for atom in lin.primal.outputs if isinstance(atom, Const)]
+    value = own(found[: lin.outputs], [*traced.values, *residuals, *constants])
+    return traced.out.tree(value), pullback
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
@@ -306,16 +215,14 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     return jvp(grad(f), (x,), (v,))[1]
 
 
-def _basis(kind: ArrayType) -> Any:
+def _basis(kind: ArrayType) -> Iterator[np.ndarray]:
     for i in range(kind.size):
         one = np.zeros(kind.size, kind.dtype)
         one[i] = 1.0
         yield one.reshape(kind.shape)
 
 
-def jacobian(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, mode: str = "auto"
-) -> Callable[..., Any]:
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0, mode: str = "auto") -> Callable[..., Any]:
     """The Jacobian function: leaf by leaf, entry [i..., j...] = d out[i...] / d in[j...].
 
     Args:
@@ -333,16 +240,15 @@ def jacobian(
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        traced = Traced(f, args, _argnums(argnums, args, getattr(f, "__name__", "f")), kwargs)
+        traced = Traced(f, args, _argnums(argnums, args, name_of(f)), kwargs)
         lin = linearize(traced.program, [True] * len(traced.values))
         residuals = evaluate(lin.primal, traced.values)[lin.outputs :]
         ins = [type_of(value) for value in traced.values]
         outs = [atom.type for atom in traced.program.outputs]
-        for kind in outs:
-            if not kind.differentiable:
-                raise DerivativeError(
-                    f"{traced.name} returns {kind.dtype}, which has no derivative; return floats"
-                )
+        shown = [str(kind.dtype) for kind in outs if not kind.differentiable]
+        shown += [repr(leaf) for leaf in traced.out.static if leaf is not ARRAY and leaf is not None]
+        if shown:
+            raise DerivativeError(f"{traced.name} returns {shown[0]}, which has no derivative; return floats")
         n, m = sum(kind.size for kind in ins), sum(kind.size for kind in outs)
         columns = (
             _columns(lin, residuals, ins, outs)
@@ -353,13 +259,13 @@ def jacobian(
         trees = []
         for _ in outs:
             per_argument = traced.unflatten([next(blocks) for _ in ins])
-            trees.append(per_argument[0] if isinstance(argnums, int) else per_argument)
-        return traced.out.unflatten(trees)
+            trees.append(per_argument[0] if np.ndim(argnums) == 0 else per_argument)
+        return traced.out.derivatives(trees)
 
     return wrapped
 
 
-def _columns(lin: Any, residuals: list[Any], ins: list[ArrayType], outs: list[ArrayType]) -> list[Any]:
+def _columns(lin: Linearized, residuals: list[Any], ins: list[ArrayType], outs: list[ArrayType]) -> list[Any]:
     """Blocks (out by in) by forward mode: one linear pass for each input entry."""
     blocks: dict[tuple[int, int], list[Any]] = {(o, i): [] for o in range(len(outs)) for i in range(len(ins))}
     rest = [linear.zeros(kind) for kind in ins]
@@ -375,7 +281,7 @@ def _columns(lin: Any, residuals: list[Any], ins: list[ArrayType], outs: list[Ar
     ]
 
 
-def _rows(lin: Any, residuals: list[Any], ins: list[ArrayType], outs: list[ArrayType]) -> list[Any]:
+def _rows(lin: Linearized, residuals: list[Any], ins: list[ArrayType], outs: list[ArrayType]) -> list[Any]:
     """Blocks (out by in) by reverse mode: one transposed pass for each output entry."""
     back = transpose(lin.linear, lin.residuals)
     moving = [o for o, m in enumerate(lin.moving) if m]
@@ -402,7 +308,7 @@ def _joined(parts: list[Any], kind: ArrayType, axis: int, shape: tuple[int, ...]
     return np.reshape(np.stack(parts, axis=axis), shape)
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """The Hessian function of a scalar function: the forward-mode Jacobian of its gradient.
 
     Entry [i..., j...] of a leaf pair is d²f / dx[i...] dx[j...].
@@ -412,4 +318,10 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
 
 def stop_gradient(x: Any) -> Any:
     """A tree of arrays as it is, taken to be constant by every derivative."""
-    return tree.map(lambda leaf: leaf if is_static(leaf) else linear.stop_gradient(as_array(leaf, "x")), x)
+
+    def stop(leaf: Any) -> Any:
+        if is_static(leaf) or type(leaf) is float:
+            return leaf
+        return linear.stop_gradient(as_array(leaf, "what stop_gradient takes"))
+
+    return tree.map(stop, x)

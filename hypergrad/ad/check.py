@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.ad.api import as_array, is_static, jvp, vjp
+from hypergrad.ad.api import jvp, vjp
+from hypergrad.ad.arguments import as_array, is_static, name_of
 from hypergrad.errors import DerivativeError
 
 __all__ = ["check_grads"]
@@ -57,7 +58,7 @@ def check_grads(
     f: Callable[..., Any],
     args: Sequence[Any],
     order: int = 2,
-    modes: Sequence[str] = ("forward", "reverse"),
+    modes: str | Sequence[str] = ("forward", "reverse"),
     *,
     step: float | None = None,
     rtol: float | None = None,
@@ -77,9 +78,16 @@ def check_grads(
     Raises:
         DerivativeError: names the mode, the order and both numbers.
     """
+    modes = (modes,) if isinstance(modes, str) else tuple(modes)
     for mode in modes:
         if mode not in ("forward", "reverse"):
             raise DerivativeError(f'check_grads has the modes "forward" and "reverse", got {mode!r}')
+    if not isinstance(args, tuple | list):
+        raise DerivativeError(
+            f"check_grads takes a tuple of arguments, got {type(args).__name__}; write (x,)"
+        )
+    if order < 1:
+        raise DerivativeError(f"check_grads checks derivatives of order 1 or more, got order={order}")
     args = tuple(args)
     rng = np.random.default_rng(seed)
     dtypes = [np.asarray(leaf).dtype for leaf in tree.leaves(args) if _float(leaf)]
@@ -88,7 +96,7 @@ def check_grads(
     eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
     step = eps ** (1 / 3) if step is None else step
     rtol = (1e-6 if eps < 1e-10 else 2e-2) if rtol is None else rtol
-    _check(f, args, order, tuple(modes), step, rtol, rng, getattr(f, "__name__", "f"), 1)
+    _check(f, args, order, modes, step, rtol, rng, name_of(f), 1)
 
 
 def _check(
@@ -127,18 +135,8 @@ def _check(
             fail("reverse", right, left, "<t, Jᵀ c>")
     if order > 1:
         if "forward" in modes:
-            _check(
-                lambda *xs: jvp(f, xs, tangents)[1], args, order - 1, modes, step, rtol, rng, name, depth + 1
-            )
+            ahead = lambda *xs: jvp(f, xs, tangents)[1]
+            _check(ahead, args, order - 1, modes, step, rtol, rng, name, depth + 1)
         if "reverse" in modes:
-            _check(
-                lambda *xs: vjp(f, *xs)[1](cotangent),
-                args,
-                order - 1,
-                modes,
-                step,
-                rtol,
-                rng,
-                name,
-                depth + 1,
-            )
+            back = lambda *xs: vjp(f, *xs)[1](cotangent)
+            _check(back, args, order - 1, modes, step, rtol, rng, name, depth + 1)

@@ -3,61 +3,75 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.ad.api import as_array, is_static, own
+from hypergrad.ad.arguments import Results, as_value, is_static, name_of, own, run
 from hypergrad.ad.backends.numpy import Executable
-from hypergrad.ad.forward import evaluate
 from hypergrad.ad.optimize import optimize
+from hypergrad.ad.program import Const, Program
 from hypergrad.ad.trace import is_traced, trace, type_of
 
 __all__ = ["compile"]
 
 
 class _Compiled:
-    """One signature of a compiled function."""
+    """One signature of a compiled function.
+
+    Attributes:
+        traced: the Program as it was traced, which derivatives are taken of.
+        program: the same, optimised.
+        open: a constant belongs to an enclosing trace, so that the numbers are not known yet.
+    """
 
     def __init__(
         self, f: Callable[..., Any], leaves: list[Any], structure: tree.Structure, active: list[bool]
     ) -> None:
-        name = getattr(f, "__name__", type(f).__name__)
+        name = name_of(f)
+        self.out = Results()
 
         def flat(*tracers: Any) -> list[Any]:
             stream = iter(tracers)
             mixed = [next(stream) if a else leaf for a, leaf in zip(active, leaves, strict=True)]
             args, kwargs = structure.unflatten(mixed)
-            found, self.out = tree.flatten(f(*args, **kwargs))
-            self.static = [leaf if is_static(leaf) else None for leaf in found]
-            self.kinds = [is_static(leaf) for leaf in found]
-            return [as_array(leaf, f"the result of {name}") for leaf in found if not is_static(leaf)]
+            self.out, arrays = Results.of(f(*args, **kwargs), name)
+            return arrays
 
-        self.out = tree.LEAF
-        self.static: list[Any] = []
-        self.kinds: list[bool] = []
         types = [type_of(leaf) for leaf, a in zip(leaves, active, strict=True) if a]
-        self.program = optimize(trace(flat, types, name))
-        self.executable = Executable(self.program)
+        self.traced = trace(flat, types, name)
+        atoms = [*(atom for eq in self.traced.equations for atom in eq.inputs), *self.traced.outputs]
+        self.open = any(isinstance(atom, Const) and is_traced(atom.value) for atom in atoms)
+
+    @cached_property
+    def program(self) -> Program:
+        return optimize(self.traced)
+
+    @cached_property
+    def executable(self) -> Executable:
+        return Executable(self.program)
 
     def __call__(self, values: list[Any]) -> Any:
-        if any(is_traced(value) for value in values) or self._open():
-            found = evaluate(self.program, values)
+        if self.open or any(is_traced(value) for value in values):
+            found = run(self.traced, values)
         else:
             found = own(self.executable(*[np.asarray(value) for value in values]))
-        stream = iter(found)
-        return self.out.unflatten(
-            [known if k else next(stream) for known, k in zip(self.static, self.kinds, strict=True)]
-        )
+        return self.out.tree(found)
 
-    def _open(self) -> bool:
-        """Whether a constant of the program belongs to an enclosing trace."""
-        return any(
-            is_traced(getattr(atom, "value", None)) for eq in self.program.equations for atom in eq.inputs
-        ) or any(is_traced(getattr(atom, "value", None)) for atom in self.program.outputs)
+
+def _orders(structure: tree.Structure) -> tuple:
+    """Orders of dict keys, which structures do not compare but a function may see."""
+    return (structure.order, tuple(_orders(child) for child in structure.children if child.children))
+
+
+def _argument(path: str) -> str:
+    """What errors call the leaf of (args, kwargs) at `path`."""
+    kind, _, name = path.partition("/")
+    name, _, rest = name.partition("/")
+    return f"argument {name if kind == '0' else name + '='}" + (f", leaf {rest!r}," if rest else "")
 
 
 def compile(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,29 +90,25 @@ def compile(f: Callable[..., Any]) -> Callable[..., Any]:
         TracingError: f uses the number of a traced value.
     """
     cache: dict[Any, _Compiled] = {}
-    lock = threading.Lock()
 
     def entry(args: tuple, kwargs: dict) -> tuple[_Compiled, list[Any]]:
         leaves, structure = tree.flatten((args, kwargs))
         arrays = [
-            leaf
-            if is_static(leaf) or type(leaf) is float
-            else as_array(leaf, "an argument of a compiled function")
-            for leaf in leaves
+            leaf if is_static(leaf) else as_value(leaf, f"{_argument(path)} of {name_of(f)}")
+            for path, leaf in zip(structure.paths(), leaves, strict=True)
         ]
         active = [not is_static(leaf) for leaf in arrays]
         key = (
             structure,
+            _orders(structure),
             tuple(type_of(leaf) if a else (type(leaf), leaf) for leaf, a in zip(arrays, active, strict=True)),
         )
         found = cache.get(key)
         if found is None:
-            with lock:
-                found = cache.get(key)
-                if found is None:
-                    found = _Compiled(f, arrays, structure, active)
-                    if not found._open():
-                        cache[key] = found
+            # no lock while the user's function runs: it may call this one again, in this or another thread
+            found = _Compiled(f, arrays, structure, active)
+            if not found.open:
+                found = cache.setdefault(key, found)
         return found, [leaf for leaf, a in zip(arrays, active, strict=True) if a]
 
     @functools.wraps(f)

@@ -91,7 +91,7 @@ class Primitive:
             ``transpose(ct, inputs, types, **params) -> cotangent of each input``; `inputs` holds None in
             the linear places, and only those places of the answer are read.
         multiple: the primitive has several outputs; `out`, `tangent` and `ct` are then tuples.
-        ufunc: the NumPy ufunc that `call` is, when it is one (it may write in place).
+        ufunc: the elementwise ufunc that `call` is, when it is one: ``ufunc(*arrays, out)`` may write in place.
         view: the NumPy result is a view of the first operand where its memory layout allows.
     """
 

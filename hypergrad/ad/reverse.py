@@ -94,9 +94,9 @@ def transpose(linear: Program, residuals: int) -> Program:
             cts[var] = cts[var] + ct if var in cts else ct
 
         for atom in linear.outputs:
-            ct = builder.input(atom.type)
+            seed = builder.input(atom.type)
             if isinstance(atom, Var) and atom not in known:
-                add(atom, ct)
+                add(atom, seed)
         for eq in reversed(linear.equations):
             found = [cts.pop(var, None) for var in eq.outputs]
             if all(ct is None for ct in found):
@@ -116,11 +116,12 @@ def transpose(linear: Program, residuals: int) -> Program:
                     add(atom, convert(ct_in, atom.type.dtype))  # type: ignore[arg-type]
         builder.where = None
         outputs = [cts.get(var) for var in linear.inputs[residuals:]]
-        filled = [
-            zeros(var.type) if ct is None else ct
-            for var, ct in zip(linear.inputs[residuals:], outputs, strict=True)
-        ]
-        return builder.program(filled)
+        return builder.program(
+            [
+                zeros(var.type) if ct is None else ct
+                for var, ct in zip(linear.inputs[residuals:], outputs, strict=True)
+            ]
+        )
 
 
 def vjp_program(program: Program, wrt: Sequence[bool], seeds: Sequence[Any] | None = None) -> Program:

@@ -13,7 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hypergrad.errors import DerivativeError, unknown_name
+from hypergrad import tree
+from hypergrad.ad.api import as_array, is_static
+from hypergrad.errors import DerivativeError, ProblemError, unknown_name
+from hypergrad.unroll.problem import UnrolledProblem
+from hypergrad.unroll.rehearsal import rehearse
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["HypergradientResult", "Method", "hypergradient", "train"]
@@ -25,14 +29,14 @@ class HypergradientResult:
 
     Attributes:
         value: outer loss after training; nan or inf when training diverged.
-        hypergradient: tree like hparams, natural units, each leaf of its own dtype; None at leaves that are no floats
-            or not in `wrt`; None altogether when only the value was asked for.
+        hypergradient: tree like hparams, natural units, each leaf of its own dtype; None at leaves that are
+            no floats or not in `wrt`; None altogether when only the value was asked for.
         params: trained parameters.
-        stats: steps, step_evaluations (training steps run, forwards and as vjp), seconds, seconds_training, bytes
-            (of kept states), finite (value and hypergradient).
+        stats: steps, step_evaluations (training steps run, forwards and as vjp), seconds, seconds_training,
+            bytes (of kept states), finite (value and hypergradient).
         disconnected: names of float hyperparameters that nothing depends on.
         curve: inner loss of each step, (T,); nan where the problem has none.
-        metrics: data set -> metric -> number, for the problem's `metrics`.
+        metrics: data set -> metric -> number, for the problem's `metrics`; nan where params are not finite.
     """
 
     value: float
@@ -68,6 +72,8 @@ def chosen(trajectory: Trajectory, wrt: Sequence[str] | str | None) -> list[bool
     hyper = trajectory.hyper
     if wrt is None:
         return list(hyper.floats)
+    if not isinstance(wrt, str | Sequence) or not all(isinstance(name, str) for name in wrt):
+        raise DerivativeError(f"wrt must be names of hyperparameters such as 'lr' or 'opt/lr', got {wrt!r}")
     names = [wrt] if isinstance(wrt, str) else list(wrt)
     found = [False] * len(hyper.paths)
     cut = set(disconnected(trajectory))
@@ -100,17 +106,61 @@ def disconnected(trajectory: Trajectory) -> tuple[str, ...]:
 
 
 def measure(trajectory: Trajectory, params: Any) -> dict[str, dict[str, float]]:
-    """The problem's metrics on each data set that it has."""
-    problem, hparams = trajectory.problem, trajectory.hyper.tree(trajectory.hyper.values)
+    """The problem's metrics on each data set that it has; nan where training diverged.
+
+    Raises:
+        ProblemError: a metric that is not one number.
+    """
+    problem = trajectory.problem
     if not problem.metrics:
         return {}
+    hparams = trajectory.hyper.structure.unflatten(trajectory.hyper.leaves)
+    finite = all(np.isfinite(leaf).all() for leaf in tree.leaves(params))
     sets = {"train": problem.train, "valid": problem.valid, "test": problem.test}
-    with np.errstate(all="ignore"):
-        return {
-            name: {metric: float(f(params, hparams, data)) for metric, f in problem.metrics.items()}
-            for name, data in sets.items()
-            if data is not None
+    return {
+        name: {
+            metric: _number(f(params, hparams, data), metric) if finite else float("nan")
+            for metric, f in problem.metrics.items()
         }
+        for name, data in sets.items()
+        if data is not None
+    }
+
+
+def _number(value: Any, metric: str) -> float:
+    array = np.asarray(value)
+    if array.shape != () or array.dtype.kind not in "fiub":
+        raise ProblemError(
+            f"metrics[{metric!r}] must return one number, got {array.dtype} of shape {array.shape}"
+        )
+    return float(array)
+
+
+def unrolled(problem: Any, hparams: Any, seed: int) -> Trajectory:
+    """The trajectory of a problem, after all checks of what was given.
+
+    Raises:
+        ProblemError: no problem, no seed, hyperparameters that are no numbers or that do not fit the problem.
+    """
+    if not isinstance(problem, UnrolledProblem):
+        raise ProblemError(f"expected an hg.BilevelProblem or hg.UnrolledProblem, got {problem!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ProblemError(f"seed must be an int, 0 or more, got {seed!r}")
+    leaves, structure = tree.flatten(hparams)
+    for path, leaf in zip(structure.paths(), leaves, strict=True):
+        if not is_static(leaf):
+            as_array(leaf, f"hparams[{path!r}]" if path else "hparams")
+    problem.check(hparams)
+    try:
+        trajectory = Trajectory(problem, hparams, int(seed))
+    except KeyError as error:
+        error.add_note(f"hparams has {', '.join(structure.paths()) or 'no keys'}")
+        raise
+    signature = trajectory.hyper.signature
+    if signature not in problem.rehearsed:
+        rehearse(problem, trajectory.hyper.tree(trajectory.hyper.values), int(seed))
+        problem.rehearsed.add(signature)
+    return trajectory
 
 
 def hypergradient(
@@ -124,10 +174,10 @@ def hypergradient(
 
     Args:
         problem: a `BilevelProblem` or `UnrolledProblem`.
-        hparams: tree of hyperparameters in natural units. Floats and float arrays are differentiated; ints, bools,
-            strings and None are constants.
+        hparams: tree of hyperparameters in natural units. Floats and float arrays are differentiated; ints,
+            bools, strings and None are constants.
         method: how; default `Reverse()`.
-        seed: of the initial parameters, the batches and the draws inside the loss.
+        seed: of the initial parameters, the batches and the draws inside the loss; an int, 0 or more.
         wrt: names ("lr", "opt/lr") to differentiate with respect to; default: all floats.
 
     Returns:
@@ -147,8 +197,9 @@ def hypergradient(
         raise DerivativeError(
             f"method must be one of hypergrad's methods, such as hg.Reverse(), got {method!r}"
         )
-    trajectory = Trajectory(problem, hparams, seed)
-    result = method.solve(trajectory, chosen(trajectory, wrt))
+    with np.errstate(all="ignore"):  # a run that diverges is a result
+        trajectory = unrolled(problem, hparams, seed)
+        result = method.solve(trajectory, chosen(trajectory, wrt))
     result.stats["seconds"] = time.perf_counter() - began
     return result
 
@@ -156,11 +207,13 @@ def hypergradient(
 def train(problem: Any, hparams: Any, seed: int = 0) -> HypergradientResult:
     """Value only: training and the outer loss, with `hypergradient` None. Arguments as in `hypergradient`."""
     began = time.perf_counter()
-    trajectory = Trajectory(problem, hparams, seed)
-    curve = np.full(trajectory.steps, np.nan)
-    state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, losses=curve)
-    value = trajectory.outer_value(state)
-    params = trajectory.params(state)
+    with np.errstate(all="ignore"):  # a run that diverges is a result
+        trajectory = unrolled(problem, hparams, seed)
+        curve = np.full(trajectory.steps, np.nan)
+        state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, losses=curve)
+        value = trajectory.outer_value(state)
+        params = trajectory.params(state)
+        metrics = measure(trajectory, params)
     seconds = time.perf_counter() - began
     stats = {
         "steps": trajectory.steps,
@@ -170,6 +223,4 @@ def train(problem: Any, hparams: Any, seed: int = 0) -> HypergradientResult:
         "bytes": 0,
         "finite": bool(np.isfinite(value)),
     }
-    return HypergradientResult(
-        value, None, params, stats, disconnected(trajectory), curve, measure(trajectory, params)
-    )
+    return HypergradientResult(value, None, params, stats, disconnected(trajectory), curve, metrics)

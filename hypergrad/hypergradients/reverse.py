@@ -1,8 +1,8 @@
-"""Reverse mode through the unrolled training (Maclaurin et al. 2015, algorithm 2; Franceschi et al. 2017, algorithm 1).
+"""Reverse mode through training (Maclaurin et al. 2015, algorithm 2; Franceschi et al. 2017, algorithm 1).
 
 s̄_T = ∂E/∂s_T; for t = T-1..0: (s̄_t, r̄_t, θ̄) += (∂Φ/∂(s, r, θ))ᵀ s̄_{t+1}.
-Cost: T training steps and T vjps of a step (each about three training steps), whatever the number of hyperparameters;
-memory: the T states.
+Cost: T training steps and T vjps of a step (each about three training steps), whatever the number of
+hyperparameters; memory: the T states.
 """
 
 from __future__ import annotations

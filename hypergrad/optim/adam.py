@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015, algorithm 1), with eps outside the square root and bias correction, as in PyTorch."""
+"""Adam (Kingma & Ba 2015, algorithm 1): bias-corrected, with eps outside the square root as in PyTorch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hypergrad.errors import ProblemError
 from hypergrad.optim.base import Optimizer, Rate
 
 __all__ = ["Adam"]
@@ -22,7 +23,7 @@ class Adam(Optimizer):
 
     Attributes:
         lr: learning rate, natural units.
-        betas: (b1, b2), each in [0, 1).
+        betas: (b1, b2), each in [0, 1). One that changes from step to step corrects the bias by 1 - b_t^t.
         eps: added to the square root, natural units.
     """
 
@@ -31,6 +32,12 @@ class Adam(Optimizer):
     lr: Rate = 1e-3
     betas: tuple[Rate, Rate] = (0.9, 0.999)
     eps: Rate = 1e-8
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
+            raise ProblemError(f"Adam(betas=...) takes a pair (b1, b2), got {self.betas!r}")
+        object.__setattr__(self, "betas", tuple(self.betas))
+        super().__post_init__()
 
     def derived(self, rates: Mapping[str, Any], t: np.ndarray) -> dict[str, Any]:
         return {

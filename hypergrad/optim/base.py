@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hypergrad import tree
 from hypergrad.errors import ProblemError, nearest
 from hypergrad.optim.schedules import Schedule
 
-__all__ = ["Optimizer", "Rate", "lookup"]
+__all__ = ["Optimizer", "Rate", "children", "lookup"]
 
 Rate = float | str | Schedule
 
@@ -23,12 +24,18 @@ Rate = float | str | Schedule
 class Optimizer(ABC):
     """An update rule. Subclasses are frozen dataclasses whose fields are rates, or `options`.
 
-    Each rate is a number, a key of the hyperparameters ("opt/lr" for a nested one; a dict over the top-level keys of
-    the parameters gives one rate a layer), or a schedule.
+    Each rate is a number, a key of the hyperparameters ("opt/lr" for a nested one), or a schedule. A
+    hyperparameter that is a dict over the top-level keys of the parameters gives one rate a layer.
+
+    Raises:
+        ProblemError: a rate that is none of these.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        self.rates()
 
     def rates(self) -> dict[str, Rate]:
         """Rate of each name; a tuple field ``betas`` becomes ``betas/0``, ``betas/1``."""
@@ -39,16 +46,18 @@ class Optimizer(ABC):
             value = getattr(self, field.name)
             parts = (
                 {f"{field.name}/{i}": v for i, v in enumerate(value)}
-                if isinstance(value, tuple)
+                if isinstance(value, tuple | list)
                 else {field.name: value}
             )
             for name, rate in parts.items():
-                if isinstance(rate, bool) or not isinstance(rate, int | float | str | np.floating | Schedule):
+                if isinstance(rate, bool) or not isinstance(
+                    rate, int | float | str | np.floating | np.integer | Schedule
+                ):
                     raise ProblemError(
-                        f"{type(self).__name__}({field.name}=...) takes a number, a key of hparams or a schedule, "
-                        f"got {rate!r}"
+                        f"{type(self).__name__}({field.name}=...) takes a number, a key of hparams or a "
+                        f"schedule, got {rate!r}"
                     )
-                found[name] = float(rate) if isinstance(rate, int | float | np.floating) else rate
+                found[name] = rate if isinstance(rate, str | Schedule) else float(rate)
         return found
 
     def derived(self, rates: Mapping[str, Any], t: np.ndarray) -> dict[str, Any]:
@@ -73,20 +82,32 @@ class Optimizer(ABC):
         """
 
 
+def children(node: Any) -> dict[str, Any]:
+    """Subtrees of a dict, list, tuple, named tuple or dataclass, named as in `tree.paths`; {} for a leaf."""
+    keys = tree.structure(node).keys
+    if isinstance(node, dict):
+        return {str(key): node[key] for key in keys}
+    if isinstance(node, list | tuple):
+        return dict(zip(map(str, keys), node, strict=True))
+    return {key: getattr(node, key) for key in keys}
+
+
 def lookup(hparams: Any, key: str) -> Any:
-    """The hyperparameter at a path like "opt/lr".
+    """The hyperparameter, or the subtree, at a path like "opt/lr".
 
     Raises:
         ProblemError: there is none; suggests the nearest key.
     """
+    top = children(hparams)
+    if key in top:
+        return top[key]
     found = hparams
-    for number, part in enumerate(key.split("/")):
-        if isinstance(found, Mapping) and key in found and number == 0:
-            return found[key]
-        if not isinstance(found, Mapping) or part not in found:
-            choices = [str(k) for k in found] if isinstance(found, Mapping) else []
-            close = nearest(part, choices)
+    for part in key.split("/"):
+        below = children(found)
+        if part not in below:
+            choices = [path for path in tree.paths(hparams) if path]
+            close = nearest(key, [*choices, *top])
             hint = f"did you mean {close!r}?" if close else f"it has {', '.join(choices) or 'no keys'}"
             raise ProblemError(f"the optimizer reads hparams[{key!r}], which hparams lacks; {hint}")
-        found = found[part]
+        found = below[part]
     return found

@@ -1,7 +1,7 @@
 """Schedules: one rate a step, evaluated for all steps at once, outside the training step.
 
-Notation: T steps t = 0..T-1; a schedule maps hyperparameters to rows of shape (T,). A hyperparameter that is a
-dict over the top-level keys of the parameters gives one row a layer.
+Notation: T steps t = 0..T-1; a schedule maps hyperparameters to rows of shape (T,). A hyperparameter that is
+a dict over the top-level keys of the parameters gives one row a layer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hypergrad.errors import ProblemError
 __all__ = ["PerStep", "PiecewiseLinear", "Schedule"]
 
 
+@dataclass(frozen=True)
 class Schedule(ABC):
     """A rate that changes from step to step.
 
@@ -26,16 +27,25 @@ class Schedule(ABC):
 
     key: str
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.key, str):
+            raise ProblemError(f"{type(self).__name__} takes a key of hparams, got {self.key!r}")
+
     @abstractmethod
     def rows(self, value: Any, steps: int) -> Any:
-        """The rate at each step, of shape (steps,), from one leaf of the hyperparameter."""
+        """The rate at each step, of shape (steps,), from one leaf of the hyperparameter.
+
+        Raises:
+            ProblemError: a leaf of the wrong shape.
+        """
+
+    def check(self, value: np.ndarray, name: str) -> None:  # noqa: B027 - most schedules take any numbers
+        """Raise ProblemError where the numbers of the hyperparameter called `name` are outside the domain."""
 
 
 @dataclass(frozen=True)
 class PerStep(Schedule):
     """Rate t is entry t of the hyperparameter, which has shape (T,) (Maclaurin et al. 2015, sec. 3.1)."""
-
-    key: str
 
     def rows(self, value: Any, steps: int) -> Any:
         if value.shape != (steps,):
@@ -57,7 +67,6 @@ class PiecewiseLinear(Schedule):
         log: interpolate log v instead, so that the rate changes geometrically between (positive) knots.
     """
 
-    key: str
     log: bool = False
 
     def rows(self, value: Any, steps: int) -> Any:
@@ -74,3 +83,10 @@ class PiecewiseLinear(Schedule):
         knots = np.log(value) if self.log else value
         rows = knots @ weights
         return np.exp(rows) if self.log else rows
+
+    def check(self, value: np.ndarray, name: str) -> None:
+        if self.log and bool(np.any(value <= 0)):
+            raise ProblemError(
+                f"PiecewiseLinear({self.key!r}, log=True) needs positive knots, "
+                f"got hparams[{name!r}] = {np.min(value)}"
+            )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -66,12 +68,10 @@ def _numbers(column: pd.Series) -> pd.Series | None:
             return None
         return pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index)
     known = column.dropna()
-    if known.map(lambda value: isinstance(value, bool | np.bool_)).any():
+    plain = known.map(lambda value: isinstance(value, str | Real | Decimal) and not isinstance(value, bool | np.bool_))
+    if column.dtype != object or not plain.all():
         return None
-    try:
-        numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    except (TypeError, ValueError):
-        return None
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
     return numbers if len(known) and numbers.notna().sum() >= _MOSTLY * len(known) else None
 
 

@@ -141,15 +141,14 @@ def _check_classes(table: Table, target: Target) -> None:
             f"classes: each needs {MIN_CLASS} rows; choose another target"
         )
     counts = np.bincount(target.values, minlength=k)
-    rare = [name for name, number in zip(target.classes, counts, strict=True) if number < MIN_CLASS]
+    rare = [int(j) for j in np.argsort(counts, kind="stable") if counts[j] < MIN_CLASS]
     if rare:
-        number = counts.min()
-        others = f" (so have {quoted(rare[1:])})" if len(rare) > 1 else ""
-        first = target.classes[int(np.argmin(counts))]
+        first, number = target.classes[rare[0]], int(counts[rare[0]])
+        others = quoted([target.classes[j] for j in rare[1:]])
         raise DataError(
-            f"the class {first!r} of the target {table.target!r} has {number} row{'s' * (number != 1)} in "
-            f"{table.name}, expected at least {MIN_CLASS} so that training, validation and test rows hold it"
-            f"{others}; merge or remove it"
+            f"the class {first!r} of the target {table.target!r} has {number} row{'s' if number > 1 else ''} in "
+            f"{table.name}, expected at least {MIN_CLASS}, so that training, validation and test rows hold it; "
+            f"merge or remove it{' and ' if others else ''}{others}"
         )
 
 
@@ -174,7 +173,7 @@ def _scaled(table: Table, target: Target, train: np.ndarray) -> tuple[np.ndarray
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = float(target.values[train].mean()), float(target.values[train].std())
         scaled = (target.values - mean) / std if std > 0 else np.full(len(target.values), np.nan)
-    if np.ptp(target.values[train]) == 0:
+    if (target.values[train] == target.values[train][0]).all():
         raise DataError(
             f"the target {table.target!r} has the same value in all training rows of {table.name}; "
             "choose a column that varies more"

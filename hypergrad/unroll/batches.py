@@ -1,4 +1,4 @@
-"""Minibatches as data: which training rows each step sees, keyed by (seed, epoch), so that any step can be replayed."""
+"""Minibatches as data: the training rows of each step, keyed by (seed, epoch); any step can be replayed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import ProblemError
+from hypergrad.unroll.draws import Generator
 
-__all__ = ["Batches", "generator", "row_count"]
+__all__ = ["Batches", "arrays_of", "generator", "leaves_of", "row_count"]
 
 
 def generator(seed: int, stream: str, index: int) -> np.random.Generator:
@@ -21,35 +22,47 @@ def generator(seed: int, stream: str, index: int) -> np.random.Generator:
         stream: "init", "batches" (index: the epoch) or "draws" (index: the step).
     """
     purpose = ("init", "batches", "draws").index(stream)
-    return np.random.default_rng(np.random.SeedSequence([int(seed), purpose, int(index)]))
+    return Generator(np.random.PCG64(np.random.SeedSequence([int(seed), purpose, int(index)])))
 
 
-def row_count(data: Any, name: str) -> int | None:
-    """Number of rows of a tree of arrays (None: no data).
+def arrays_of(data: Any, name: str) -> Any:
+    """The tree of data with each leaf as an array of finite numbers; None: no data.
 
     Raises:
-        ProblemError: arrays of different lengths, or without rows.
+        ProblemError: text or objects, arrays of different lengths or without rows, nan or inf.
     """
     if data is None:
         return None
     leaves, structure = tree.flatten(data)
-    counts: dict[int, str] = {}
+    arrays = []
+    rows: dict[int, str] = {}
     for path, leaf in zip(structure.paths(), leaves, strict=True):
+        where = f"{name}[{path!r}]" if path else name
         array = np.asarray(leaf)
         if array.dtype.kind not in "fiub":
-            raise ProblemError(f"{name}[{path!r}] must hold numbers, got {array.dtype}; encode it first")
+            raise ProblemError(f"{where} must hold real numbers, got {array.dtype}; encode it first")
         if array.ndim == 0:
-            raise ProblemError(f"{name}[{path!r}] has no rows; data are arrays with one row an example")
-        counts.setdefault(array.shape[0], path)
-    if len(counts) > 1:
-        shown = " and ".join(f"{path!r} {count} rows" for count, path in counts.items())
+            raise ProblemError(
+                f"{where} is one number; data are arrays with one row an example (write np.asarray of a list)"
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
+            value = array[row][~np.isfinite(array[row])].flat[0]
+            raise ProblemError(f"{where} holds {value} in row {row}; impute or drop it first")
+        rows.setdefault(len(array), where)
+        arrays.append(array)
+    if len(rows) > 1:
+        shown = " and ".join(f"{where} has {count} rows" for count, where in rows.items())
         raise ProblemError(f"the arrays of {name} differ in length: {shown}")
-    if not counts:
-        return None
-    count = next(iter(counts))
-    if count == 0:
-        raise ProblemError(f"{name} has no rows")
-    return count
+    if 0 in rows:
+        raise ProblemError(f"{rows[0]} has no rows")
+    return structure.unflatten(arrays)
+
+
+def row_count(data: Any) -> int | None:
+    """Number of rows of what `arrays_of` returned (None: no data)."""
+    leaves = [] if data is None else tree.leaves(data)
+    return len(leaves[0]) if leaves else None
 
 
 @dataclass
@@ -73,17 +86,21 @@ class Batches:
         if self.explicit is not None:
             if self.size is not None:
                 raise ProblemError("give batch_size or batches, not both")
-            index = np.asarray(self.explicit)
-            if index.ndim != 2 or index.shape[0] != self.steps or index.dtype.kind not in "iu":
+            try:
+                index = np.asarray(self.explicit)
+            except ValueError as error:
+                raise ProblemError("batches must have the same number of rows at each step") from error
+            if index.ndim != 2 or len(index) != self.steps or not index.size or index.dtype.kind not in "iu":
                 raise ProblemError(
-                    f"batches must be integer row indices of shape (steps, B) = ({self.steps}, B), "
+                    f"batches must be integer row indices of shape (steps, B) = ({self.steps}, B), B >= 1, "
                     f"got {index.dtype} of shape {index.shape}"
                 )
             if self.rows is None:
                 raise ProblemError("batches are row indices, but there are no training data")
-            if index.size and (index.min() < 0 or index.max() >= self.rows):
+            if index.min() < 0 or index.max() >= self.rows:
                 raise ProblemError(
-                    f"batches name rows {index.min()} to {index.max()}, but train has rows 0 to {self.rows - 1}"
+                    f"batches name rows {index.min()} to {index.max()}, "
+                    f"but train has rows 0 to {self.rows - 1}"
                 )
             self.explicit = index.astype(np.intp)
         elif self.size is not None:

@@ -13,6 +13,7 @@ from hypergrad.ad.api import as_array, is_static
 from hypergrad.ad.primitives.linear import match, reshape
 from hypergrad.ad.primitives.shape import concatenate, split
 from hypergrad.ad.program import ArrayType
+from hypergrad.ad.trace import type_of
 from hypergrad.errors import ProblemError
 
 __all__ = ["Layout", "freeze", "is_constant"]
@@ -64,7 +65,9 @@ class Layout:
 
     @staticmethod
     def of_state(state: Any, what: str) -> Layout:
-        """The layout of what `what` (a function's name) returned: float leaves of one dtype.
+        """The layout of what `what` (a function's name) returned: arrays of one float dtype.
+
+        Python floats, and what was computed from them alone, take that dtype.
 
         Raises:
             ProblemError: a leaf that is no float array, or several float dtypes.
@@ -73,19 +76,22 @@ class Layout:
         if not leaves:
             raise ProblemError(f"{what} returned no arrays")
         found: dict[np.dtype, str] = {}
+        weak: dict[np.dtype, str] = {}
         for path, leaf in zip(structure.paths(), leaves, strict=True):
+            where = f" at {path!r}" if path else ""
             if is_static(leaf):
-                raise ProblemError(f"{what} returned {leaf!r} at {path!r}; the state holds float arrays only")
-            array = as_array(leaf, f"leaf {path!r} of what {what} returned")
+                raise ProblemError(f"{what} returned {leaf!r}{where}; the state holds float arrays only")
+            array = as_array(leaf, f"what {what} returned{where}")
             if array.dtype.kind != "f":
                 raise ProblemError(
-                    f"{what} returned {array.dtype} at {path!r}; the state holds float arrays only, write .astype(float)"
+                    f"{what} returned {array.dtype}{where}; the state holds float arrays only, "
+                    "write .astype(float)"
                 )
-            found.setdefault(array.dtype, path)
+            (weak if type_of(leaf).weak else found).setdefault(array.dtype, path)
         if len(found) > 1:
             shown = " and ".join(f"{path!r} in {dtype}" for dtype, path in found.items())
             raise ProblemError(f"{what} returned {shown}; a state has one dtype, so cast its arrays to one")
-        return Layout(structure, tuple(leaf.shape for leaf in leaves), next(iter(found)))
+        return Layout(structure, tuple(np.shape(leaf) for leaf in leaves), np.result_type(*(found or weak)))
 
 
 def is_constant(leaf: Any) -> bool:

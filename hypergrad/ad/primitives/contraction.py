@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.options import axis_list
 from hypergrad.ad.primitives.elementwise import apply, broadcast_shape
 from hypergrad.ad.primitives.linear import permute, reshape, unbroadcast
 from hypergrad.ad.program import ArrayType, Primitive
@@ -78,11 +79,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """``np.tensordot``, as one matrix product."""
     a, b = (x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b))
     if isinstance(axes, int | np.integer):
-        left, right = tuple(range(a.ndim - int(axes), a.ndim)), tuple(range(int(axes)))
-    else:
-        left, right = (tuple(np.atleast_1d(side).tolist()) for side in axes)
-    left = tuple(int(i) % a.ndim for i in left)
-    right = tuple(int(i) % b.ndim for i in right)
+        axes = (tuple(range(a.ndim - int(axes), a.ndim)), tuple(range(int(axes))))
+    left, right = (axis_list(side, x.ndim, "tensordot") for side, x in zip(axes, (a, b), strict=True))
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ShapeError(
             f"tensordot: axes {left} of {a.shape} and {right} of {b.shape} differ in length, at {source_line()}"

@@ -19,7 +19,7 @@ from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import Tracer, bind, source_line, type_of
 from hypergrad.errors import ShapeError, UnsupportedError
 
-__all__ = ["ELEMENTWISE", "apply", "expit_p", "select", "select_p"]
+__all__ = ["ELEMENTWISE", "apply", "expit_p", "relu_p", "select", "select_p"]
 
 Partial = Callable[..., Any]
 
@@ -119,6 +119,8 @@ def _nonzero(x: Any) -> Any:
 
 def _power_x(out: Any, x: Any, y: Any) -> Any:
     # y x^(y-1); where y = 0 the power is constant, and 0^(y-1) for y < 1 has no finite slope: both 0.
+    if not isinstance(y, Tracer) and (y >= 1).all():
+        return y * x ** (float(y) - 1.0 if y.ndim == 0 else y - 1.0)
     safe = (y != 0) & ((x != 0) | (y >= 1))
     return select(safe, y * select(safe, x, 1.0) ** select(safe, y - 1.0, 1.0), 0.0)
 
@@ -143,7 +145,10 @@ _LOG2, _LOG10 = float(np.log(2.0)), float(np.log(10.0))
 add_p = elementwise(
     np.add,
     jvp=_linear(_add_t),
-    transpose=lambda ct, inputs, types: (unbroadcast(ct, types[0].shape), unbroadcast(ct, types[1].shape)),
+    transpose=lambda ct, inputs, types: (
+        unbroadcast(ct, types[0].shape) if inputs[0] is None else None,
+        unbroadcast(ct, types[1].shape) if inputs[1] is None else None,
+    ),
 )
 subtract_p = elementwise(
     np.subtract,
@@ -183,6 +188,15 @@ def _expit(x: Any) -> Any:
     from scipy.special import expit
 
     return expit(x)
+
+
+relu_p = Primitive(
+    "relu",
+    infer=lambda x: ArrayType(x.shape, x.dtype),
+    call=lambda x: np.maximum(x, 0.0),
+    jvp=lambda out, tangents, inputs: tangents[0] * convert(inputs[0] > 0, out.dtype),
+    ufunc=lambda x, out: np.maximum(x, 0.0, out=out),
+)
 
 
 ELEMENTWISE: tuple[Primitive, ...] = (
@@ -279,6 +293,14 @@ def _share(x: Any, y: Any) -> Any:
 _BY_UFUNC = {primitive.ufunc: primitive for primitive in ELEMENTWISE}
 
 
+def _kind(operand: Any) -> Any:
+    """What NumPy's promotion looks at: a dtype, or int and float for what stems from Python numbers."""
+    if type(operand) in (int, float):
+        return type(operand)
+    kind = type_of(operand)
+    return (float if kind.differentiable else int) if kind.weak else kind.dtype
+
+
 def apply(primitive: Primitive, *operands: Any, operator: bool = False) -> Any:
     """`primitive` of the operands under NumPy's promotion rules.
 
@@ -291,29 +313,24 @@ def apply(primitive: Primitive, *operands: Any, operator: bool = False) -> Any:
     values: list[Any] = []
     all_weak = operator
     for operand in operands:
-        if isinstance(operand, Tracer):
-            kind = operand.type
-            weak = kind.weak
-            kinds.append((float if kind.dtype.kind == "f" else int) if weak else kind.dtype)
-        elif type(operand) in (int, float):
-            weak = True
-            kinds.append(type(operand))
-        else:
+        if not isinstance(operand, Tracer) and type(operand) not in (int, float):
             operand = np.asarray(operand)
             if operand.dtype.kind not in "fiub":
                 raise UnsupportedError(
                     f"{primitive.name}: expected numbers, got an array of {operand.dtype}, at {source_line()}"
                 )
-            weak = False
-            kinds.append(operand.dtype)
-        all_weak = all_weak and weak
+        kind = _kind(operand)
+        kinds.append(kind)
+        all_weak = all_weak and isinstance(kind, type)
         values.append(operand)
     loop = _loop(primitive.ufunc, tuple(kinds))
     if loop is None:
         shown = ", ".join(str(kind) for kind in kinds)
         raise UnsupportedError(f"{primitive.name} is not defined for {shown}, at {source_line()}")
     cast = [
-        convert(value, dtype) if isinstance(value, Tracer) else np.asarray(value, dtype=dtype)
+        (value if value.dtype == dtype else convert(value, dtype))
+        if isinstance(value, Tracer)
+        else np.asarray(value, dtype=dtype)
         for value, dtype in zip(values, loop, strict=False)
     ]
     out = bind(primitive, *cast)
@@ -354,7 +371,7 @@ select_p = Primitive(
 
 def select(condition: Any, x: Any, y: Any) -> Any:
     """``np.where(condition, x, y)`` under NumPy's promotion rules."""
-    kinds = [float if type(v) is float else int if type(v) is int else type_of(v).dtype for v in (x, y)]
+    kinds = [_kind(v) for v in (x, y)]
     dtype = _loop(np.add, tuple(kinds))[-1] if kinds != [np.dtype(bool)] * 2 else np.dtype(bool)  # type: ignore[index]
     if type_of(condition).dtype != np.bool_:
         condition = apply(_BY_UFUNC[np.not_equal], condition, 0)

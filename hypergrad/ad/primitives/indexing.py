@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.primitives.elementwise import broadcast_shape
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import Tracer, bind, source_line
 from hypergrad.errors import ShapeError, TracingError
@@ -41,7 +42,7 @@ def _scatter_call(x: np.ndarray, spec: tuple[Item, ...], shape: tuple[int, ...])
     return out
 
 
-index_p = Primitive(
+index_p: Primitive = Primitive(
     "index",
     infer=lambda x, spec: ArrayType(_probe(x.shape)[to_numpy(spec)].shape, x.dtype),
     call=lambda x, spec: x[to_numpy(spec)],
@@ -49,7 +50,7 @@ index_p = Primitive(
     transpose=lambda ct, inputs, types, spec: (bind(scatter_p, ct, spec=spec, shape=types[0].shape),),
     view=True,
 )
-scatter_p = Primitive(
+scatter_p: Primitive = Primitive(
     "scatter",
     infer=lambda x, spec, shape: ArrayType(shape, x.dtype),
     call=_scatter_call,
@@ -72,7 +73,7 @@ def _scatter_add_call(
     return out
 
 
-gather_p = Primitive(
+gather_p: Primitive = Primitive(
     "gather",
     _gather_infer,
     lambda x, *indices, spec: x[to_numpy(spec, indices)],
@@ -82,7 +83,7 @@ gather_p = Primitive(
         *(None,) * (len(types) - 1),
     ),
 )
-scatter_add_p = Primitive(
+scatter_add_p: Primitive = Primitive(
     "scatter_add",
     lambda x, *indices, spec, shape: ArrayType(shape, x.dtype),
     _scatter_add_call,
@@ -103,43 +104,29 @@ def getitem(x: Any, index: Any) -> Any:
         ShapeError: too many indices, or one out of bounds.
         TracingError: a traced boolean mask, whose result has no fixed shape.
     """
-    items = list(index) if isinstance(index, tuple) else [index]
-    prepared: list[Any] = []
-    for item in items:
-        if isinstance(item, Tracer):
-            if item.dtype.kind == "b":
-                raise TracingError(
-                    f"indexing by a traced boolean mask has no fixed shape, at {source_line()}; "
-                    "use np.where(mask, x, 0) or multiply by the mask"
-                )
-            if item.dtype.kind not in "iu":
-                raise TracingError(f"an index must be integer, got {item.dtype}, at {source_line()}")
-            prepared.append(item)
-        elif item is None or item is Ellipsis or isinstance(item, slice):
-            prepared.append(item)
-        elif isinstance(item, bool | np.bool_) or (
-            isinstance(item, np.ndarray | list) and np.asarray(item).dtype == bool
-        ):
-            mask = np.asarray(item)
-            if mask.ndim == 0:
-                raise TracingError(f"indexing by a lone True or False is not supported, at {source_line()}")
-            prepared.extend(mask.nonzero())
-        elif isinstance(item, int | np.integer):
-            prepared.append(int(item))
-        else:
-            array = np.asarray(item)
-            if array.size == 0 and array.dtype.kind == "f":
-                array = array.astype(np.intp)
-            if array.dtype.kind not in "iu":
-                raise TracingError(f"an index must be integer, got {array.dtype}, at {source_line()}")
-            prepared.append(int(array) if array.ndim == 0 else array)
-    used = sum(item is not None and item is not Ellipsis for item in prepared)
+    items = [_item(item) for item in (index if isinstance(index, tuple) else (index,))]
+    used = sum(item.ndim if _is_mask(item) else item is not None and item is not Ellipsis for item in items)
     if used > x.ndim:
         raise ShapeError(f"{used} indices for an array of shape {x.shape}, at {source_line()}")
-    if Ellipsis not in [item for item in prepared if not isinstance(item, np.ndarray | Tracer)]:
-        prepared.append(Ellipsis)
-    place = next(i for i, item in enumerate(prepared) if item is Ellipsis)
-    prepared[place : place + 1] = [slice(None)] * (x.ndim - used)
+    places = [i for i, item in enumerate(items) if item is Ellipsis]
+    if len(places) > 1:
+        raise ShapeError(f"an index has more than one Ellipsis (...), at {source_line()}")
+    place = places[0] if places else len(items)
+    items[place : place + 1] = [slice(None)] * (x.ndim - used)
+    prepared: list[Any] = []
+    axis = 0
+    for item in items:
+        if _is_mask(item):
+            if item.shape != x.shape[axis : axis + item.ndim]:
+                raise ShapeError(
+                    f"a mask of shape {item.shape} does not fit axes {axis} to {axis + item.ndim - 1} of an array "
+                    f"of shape {x.shape}, at {source_line()}"
+                )
+            prepared += item.nonzero()
+            axis += item.ndim
+        else:
+            prepared.append(item)
+            axis += item is not None
 
     spec: list[Item] = []
     arrays: list[Any] = []
@@ -166,10 +153,37 @@ def getitem(x: Any, index: Any) -> Any:
             arrays.append(item)
         axis += 1
     if arrays:
+        broadcast_shape([array.shape for array in arrays], "index")
         return bind(gather_p, x, *arrays, spec=tuple(spec))
     if all(item == (0, n, 1) for item, n in zip(spec, x.shape, strict=False)) and len(spec) == x.ndim:
         return x
     return bind(index_p, x, spec=tuple(spec))
+
+
+def _item(item: Any) -> Any:
+    """One item of an index: None, Ellipsis, a slice, an int, a mask, or integers (traced or not)."""
+    if item is None or item is Ellipsis or isinstance(item, slice):
+        return item
+    if isinstance(item, Tracer):
+        if item.dtype.kind == "b":
+            raise TracingError(
+                f"indexing by a traced boolean mask has no fixed shape, at {source_line()}; "
+                "use np.where(mask, x, 0) or multiply by the mask"
+            )
+        array: Any = item
+    else:
+        array = np.asarray(item)
+        if array.size == 0 and array.dtype.kind == "f":
+            array = array.astype(np.intp)
+    if array.dtype.kind == "b" and array.ndim == 0:
+        raise TracingError(f"indexing by a lone True or False is not supported, at {source_line()}")
+    if array.dtype.kind not in "iub":
+        raise TracingError(f"an index must be integer, got {array.dtype}, at {source_line()}")
+    return array if isinstance(array, Tracer) or array.ndim else int(array)
+
+
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype.kind == "b"
 
 
 def _slice(item: slice, length: int) -> tuple[int, int | None, int]:
@@ -177,5 +191,8 @@ def _slice(item: slice, length: int) -> tuple[int, int | None, int]:
     for bound in (item.start, item.stop, item.step):
         if isinstance(bound, Tracer):
             bound.__index__()
-    start, stop, step = item.indices(length)
+    try:
+        start, stop, step = item.indices(length)
+    except (TypeError, ValueError) as error:
+        raise TracingError(f"the slice {item} is wrong ({error}), at {source_line()}") from None
     return (start, None if step < 0 and stop < 0 else stop, step)

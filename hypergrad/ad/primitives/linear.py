@@ -36,7 +36,7 @@ def _convert_jvp(out: Any, tangents: Any, inputs: Any, dtype: np.dtype) -> Any:
     return bind(convert_p, tangents[0], dtype=dtype) if dtype.kind == "f" else None
 
 
-convert_p = Primitive(
+convert_p: Primitive = Primitive(
     "convert",
     infer=lambda x, dtype: ArrayType(x.shape, dtype),
     call=lambda x, dtype: x.astype(dtype),
@@ -53,7 +53,7 @@ def convert(x: Any, dtype: Any) -> Any:
 
 
 # reshape ------------------------------------------------------------------------------------------
-reshape_p = Primitive(
+reshape_p: Primitive = Primitive(
     "reshape",
     infer=lambda x, shape: ArrayType(shape, x.dtype),
     call=lambda x, shape: np.reshape(x, shape),
@@ -69,7 +69,7 @@ def reshape(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 # permute: transposed axes -------------------------------------------------------------------------
-permute_p = Primitive(
+permute_p: Primitive = Primitive(
     "permute",
     infer=lambda x, axes: ArrayType(tuple(x.shape[a] for a in axes), x.dtype),
     call=lambda x, axes: np.transpose(x, axes),
@@ -87,7 +87,7 @@ def permute(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 # broadcast_to and reduce_sum: transposes of each other ---------------------------------------------
-broadcast_p = Primitive(
+broadcast_p: Primitive = Primitive(
     "broadcast_to",
     infer=lambda x, shape: ArrayType(shape, x.dtype),
     call=lambda x, shape: np.broadcast_to(x, shape),
@@ -114,7 +114,7 @@ def _sum_transpose(
     return (broadcast_to(reshape(ct, kept), types[0].shape),)
 
 
-reduce_sum_p = Primitive(
+reduce_sum_p: Primitive = Primitive(
     "reduce_sum",
     infer=_sum_infer,
     call=lambda x, axes, keepdims: np.add.reduce(x, axis=axes, dtype=x.dtype, keepdims=keepdims),
@@ -147,8 +147,8 @@ def match(t: Any, type: ArrayType) -> Any:
 
 
 # stop_gradient: the identity, with derivative zero --------------------------------------------------
-stop_gradient_p = Primitive(
-    "stop_gradient", infer=lambda x: ArrayType(x.shape, x.dtype), call=lambda x: x, jvp=None, view=True
+stop_gradient_p: Primitive = Primitive(
+    "stop_gradient", infer=lambda x: x, call=lambda x: x, jvp=None, view=True
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.options import axis_list
 from hypergrad.ad.primitives.linear import _sum_infer, broadcast_to, convert, reduce_sum, reshape
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import bind, source_line
@@ -23,6 +24,7 @@ __all__ = [
     "reduce_max_p",
     "reduce_min_p",
     "reduce_prod_p",
+    "sum_dtype",
 ]
 
 
@@ -32,17 +34,7 @@ def normal_axes(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
     Raises:
         ShapeError: an axis outside the array, or one named twice.
     """
-    if axis is None:
-        return tuple(range(ndim))
-    axes = axis if isinstance(axis, tuple | list) else (axis,)
-    found = []
-    for a in axes:
-        if not -ndim <= a < ndim:
-            raise ShapeError(f"{name}: axis {a} is outside an array of {ndim} axes, at {source_line()}")
-        found.append(int(a) % ndim)
-    if len(set(found)) != len(found):
-        raise ShapeError(f"{name}: an axis is named twice in {axis}, at {source_line()}")
-    return tuple(sorted(found))
+    return tuple(range(ndim)) if axis is None else tuple(sorted(axis_list(axis, ndim, name)))
 
 
 def _kept(x: ArrayType, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -110,7 +102,7 @@ def _exclusive(x: Any, n: int, forward: bool) -> Any:
     return p
 
 
-reduce_prod_p = Primitive(
+reduce_prod_p: Primitive = Primitive(
     "reduce_prod",
     _sum_infer,
     lambda x, axes, keepdims: np.multiply.reduce(x, axis=axes, dtype=x.dtype, keepdims=keepdims),
@@ -150,7 +142,7 @@ def _reversed_cumsum(ct: Any, axis: int) -> Any:
     return np.flip(bind(cumsum_p, np.flip(ct, axis), axis=axis), axis)
 
 
-cumsum_p = Primitive(
+cumsum_p: Primitive = Primitive(
     "cumsum",
     infer=lambda x, axis: ArrayType(x.shape, x.dtype),
     call=lambda x, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
@@ -159,13 +151,16 @@ cumsum_p = Primitive(
 )
 
 
+def sum_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of a sum or product: small integers and bools become the platform integer."""
+    if dtype.kind in "biu" and dtype.itemsize < np.dtype(int).itemsize:
+        return np.dtype(np.uint if dtype.kind == "u" else int)
+    return dtype
+
+
 def sum_of(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
-    """``np.sum``: small integers and bools are summed as the platform integer."""
-    if dtype is None and x.dtype.kind in "bi" and x.dtype.itemsize < np.dtype(int).itemsize:
-        dtype = np.dtype(int)
-    elif dtype is None and x.dtype.kind == "u" and x.dtype.itemsize < np.dtype(np.uint).itemsize:
-        dtype = np.dtype(np.uint)
-    return reduce_sum(convert(x, dtype or x.dtype), normal_axes(axis, x.ndim, "sum"), keepdims)
+    """``np.sum``."""
+    return reduce_sum(convert(x, dtype or sum_dtype(x.dtype)), normal_axes(axis, x.ndim, "sum"), keepdims)
 
 
 def _count(x: Any, axes: tuple[int, ...]) -> int:
@@ -177,6 +172,8 @@ def mean_of(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None)
     axes = normal_axes(axis, x.ndim, "mean")
     if dtype is None and x.dtype.kind != "f":
         dtype = np.dtype(float)
+    if dtype is None and x.dtype == np.float16:  # accumulated in single precision
+        return convert(mean_of(x, axes, keepdims, np.dtype(np.float32)), np.float16)
     count = _count(x, axes)
     if count == 0:
         raise ShapeError(f"mean of an empty array of shape {x.shape}, at {source_line()}")
