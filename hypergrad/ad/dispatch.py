@@ -61,6 +61,7 @@ def _elementwise(primitive: Any) -> Callable[..., Any]:
 UFUNCS: dict[Any, Callable[..., Any]] = {
     **{ufunc: _elementwise(primitive) for ufunc, primitive in _BY_UFUNC.items()},
     np.conjugate: _conjugate,
+    np.divmod: lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
     np.matmul: contraction.matmul,
     "expit": _expit,
 }

@@ -439,23 +439,32 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_promotion_of_operators(operator):
-    """Operators on traced values, with Python numbers on either side: NumPy's dtype and value."""
+    """Operators with a traced value on the left, on the right or on both sides: NumPy's dtype and value."""
     f = OPERATORS[operator]
-    # NumPy has no minus and no // of bools; a Python float that is traced stays one
-    for j in OPERANDS:
-        for k in OPERANDS:
-            x, y = OPERANDS[j], OPERANDS[k]
-            if type(x) in (int, bool, float) and type(y) in (int, bool, float):
-                continue
-            if operator == "stop" and type(x) in (int, bool):
+    static = (int, bool)
+    operands = [OPERANDS[k] for k in ("f8", "f4", "i8", "bool", "f4 scalar", "0-d f8", "float", "int", "true")]
+    for x in operands:
+        for y in operands:
+            if type(x) in (*static, float) and type(y) in (*static, float):
+                continue  # Python's own arithmetic
+            if operator == "stop" and type(x) in static:
                 continue
             expected = numpy_or_none(f, x, y)
-            compiled = hg.compile(lambda a, b: f(a, b))
-            if expected is None:
-                with pytest.raises((TypeError, OverflowError)):
-                    compiled(x, y)
-            elif np.asarray(expected).dtype != np.float16:
-                same(compiled(x, y), expected)
+            if expected is not None and np.asarray(expected).dtype == np.float16:
+                continue  # NumPy's choice for functions of small integers
+            versions = [(f, (x, y))]
+            if type(y) not in static:
+                versions.append((lambda b, x=x: f(x, b), (y,)))
+            if type(x) not in static:
+                versions.append((lambda a, y=y: f(a, y), (x,)))
+            for g, args in versions:
+                if expected is None:
+                    with pytest.raises((TypeError, OverflowError)):
+                        hg.compile(g)(*args)
+                elif g is f:
+                    same(hg.compile(f)(*args), expected)
+                else:
+                    same(evaluate(program_of(g, args), args)[0], expected)
 
 
 @pytest.mark.parametrize("a", ["f8", "f4", "i8"])
