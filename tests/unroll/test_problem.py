@@ -144,7 +144,7 @@ def test_a_step_that_returns_no_state_is_named(step, error, message):
         ({"init": lambda h, rng: {"w": np.zeros((2, 3), int)}}, ProblemError, r"init returned int64 at 'w'"),
         ({"inner_loss": lambda p, h, b: p["w"]}, ValueError, r"inner_loss returns shape \(2, 3\)"),
         ({"outer_loss": lambda p, h, b: p["w"]}, ValueError, r"outer_loss returns shape \(2, 3\)"),
-        ({"inner_loss": lambda p, h, b: None}, TreeError, "the result of inner_loss must be an array"),
+        ({"inner_loss": lambda p, h, b: None}, ValueError, "inner_loss returns None"),
         ({"inner_loss": lambda p, h, b: np.mean(b["x"] @ p["w"].T)}, ShapeError, r"test_problem\.py"),
         (
             {"inner_loss": lambda p, h, b: np.sum(p["w"]) if h["lr"] > 0 else 0.0},
