@@ -23,7 +23,7 @@ from hypergrad.errors import HypergradError, TracingError, UnsupportedError
 if TYPE_CHECKING:
     from hypergrad.ad.trace import Builder
 
-__all__ = ["Tracer", "function_table", "line_of_code", "source_line", "ufunc_table"]
+__all__ = ["Tracer", "function_table", "line_of_code", "source_line", "strong", "ufunc_table"]
 
 # Filled by hypergrad.ad.dispatch: NumPy object -> function of tracers.
 ufunc_table: dict[Any, Callable[..., Any]] = {}
@@ -184,14 +184,14 @@ class Tracer:
                 f"{name} has no derivative rule, at {source_line()}; write it with supported functions, "
                 "or compute it outside the differentiated function and pass the result as data"
             )
-        return _call(rule, name, args, kwargs)
+        return strong(_call(rule, name, args, kwargs))
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TracingError(
             f"a traced value ({self.type}) was to become a plain ndarray, at {source_line()}; "
-            "build arrays of traced values with np.stack, np.concatenate or np.ones(n) * value, index plain "
-            "arrays with np.take(array, index), and use functions that dispatch (a @ b for a.dot(b); hg.nn for "
-            "scipy.special.logsumexp, softmax and log_softmax; nothing of scipy.linalg)"
+            "build arrays of traced values with np.stack, np.concatenate or np.ones(n) * value, index a plain "
+            "array with np.take_along_axis or pass it as an argument too, and use functions that dispatch "
+            "(a @ b for a.dot(b); hg.nn for scipy.special.logsumexp and softmax; nothing of scipy.linalg)"
         )
 
     def _concrete(self, what: str, instead: str) -> NoReturn:
@@ -212,7 +212,7 @@ class Tracer:
     def __index__(self) -> int:
         return self._concrete(
             "as an index or a size",
-            "index another traced array, write np.take(array, index), or pass the size as static data",
+            "index an array that is traced too, write np.take_along_axis, or pass the number as static data",
         )
 
     def __hash__(self) -> int:
@@ -290,6 +290,13 @@ class Tracer:
 
     def dot(self, other: Any) -> Any:
         return function_table[np.dot](self, other)
+
+
+def strong(value: Any) -> Any:
+    """`value`, without the weakness of what stems from Python numbers: functions of NumPy return arrays."""
+    if isinstance(value, Tracer) and value.type.weak:
+        return function_table["astype"](value, value.dtype)
+    return value
 
 
 class _NoAttributeError(UnsupportedError, AttributeError):

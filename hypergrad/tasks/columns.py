@@ -68,7 +68,9 @@ def _numbers(column: pd.Series) -> pd.Series | None:
             return None
         return pd.Series(column.to_numpy(np.float64, na_value=np.nan), index=column.index)
     known = column.dropna()
-    plain = known.map(lambda value: isinstance(value, str | Real | Decimal) and not isinstance(value, bool | np.bool_))
+    plain = known.map(
+        lambda value: isinstance(value, str | Real | Decimal) and not isinstance(value, bool | np.bool_)
+    )
     if column.dtype != object or not plain.all():
         return None
     numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
@@ -86,7 +88,9 @@ def _dates(column: pd.Series) -> pd.Series | None:
         known = column.dropna()
         if not len(known) or not known.map(str).str.fullmatch(_ISO).all():
             return None
-        moments = pd.to_datetime(column.map(str, na_action="ignore"), format="ISO8601", errors="coerce", utc=True)
+        moments = pd.to_datetime(
+            column.map(str, na_action="ignore"), format="ISO8601", errors="coerce", utc=True
+        )
         if moments.isna().sum() > column.isna().sum():
             return None
     return (moments - pd.Timestamp(0, tz="UTC")) / _DAY
@@ -116,7 +120,9 @@ def feature_column(table: Table, name: str) -> tuple[str, pd.Series, list[str]]:
     if column.isna().all():
         raise DataError(f"column {name!r} of {table.name} holds no values; remove the column")
     if types.is_complex_dtype(column.dtype):
-        raise DataError(f"column {name!r} of {table.name} holds complex numbers; split it into two real columns")
+        raise DataError(
+            f"column {name!r} of {table.name} holds complex numbers; split it into two real columns"
+        )
     numbers = _numbers(column)
     if numbers is not None:
         _finite(numbers, name, table)

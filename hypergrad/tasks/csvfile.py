@@ -17,7 +17,14 @@ from hypergrad.errors import DataError
 __all__ = ["Parsed", "frame", "parse"]
 
 SEPARATORS = (";", "\t", "|", ",")  # in this order where two fit equally well: text holds commas most often
-MISSING = ("?", "-", "--", ".", "nil", "NIL")  # read as missing values, beside those pandas knows (NA, nan, null, ...)
+MISSING = (
+    "?",
+    "-",
+    "--",
+    ".",
+    "nil",
+    "NIL",
+)  # read as missing values, beside those pandas knows (NA, nan, null, ...)
 _SNIFFED = 200  # rows looked at for the separator
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 _MAGIC = {

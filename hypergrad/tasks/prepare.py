@@ -83,7 +83,8 @@ def prepare(frame: pd.DataFrame, kinds: dict[str, str], train: np.ndarray, name:
             f"{name} has no column to learn from: {'; '.join(notes)}; add columns that vary with the target"
         )
     positions = {
-        kind: [str(j) for j, column in enumerate(kept) if kinds[column] == kind] for kind in ("number", "category")
+        kind: [str(j) for j, column in enumerate(kept) if kinds[column] == kind]
+        for kind in ("number", "category")
     }
     number = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     category = make_pipeline(
@@ -111,7 +112,9 @@ def prepare(frame: pd.DataFrame, kinds: dict[str, str], train: np.ndarray, name:
     bad = ~np.isfinite(made(frame)).all(axis=0)
     if bad.any():
         worst = groups[group_of[np.argmax(bad)]]
-        raise DataError(f"column {worst!r} of {name} holds numbers too large to be standardised; rescale the column")
+        raise DataError(
+            f"column {worst!r} of {name} holds numbers too large to be standardised; rescale the column"
+        )
     return made
 
 
