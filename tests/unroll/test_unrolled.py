@@ -8,9 +8,6 @@ import pytest
 import hypergrad as hg
 
 
-@pytest.mark.xfail(
-    strict=True, reason="compiled np.maximum takes its output by position, which NumPy deprecates"
-)
 def test_proximal_gradient_is_its_tangent_written_by_hand():
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((30, 8)), rng.standard_normal(30)
