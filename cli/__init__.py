@@ -1,3 +1,11 @@
-"""."""
-def main() -> None:
-    ...
+"""The command ``hypergrad``: parses, calls the package, prints. Installed as ``hypergrad_cli``."""
+
+from .grad import grad
+from .group import main
+from .show import show, studies
+from .tune import tune
+
+for command in (tune, grad, show, studies):
+    main.add_command(command)
+
+__all__ = ["main"]

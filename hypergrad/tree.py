@@ -1,8 +1,9 @@
 """Trees: nested dicts, lists, tuples, named tuples and dataclasses whose leaves are arrays.
 
 Anything else is a leaf; ``None`` is a leaf too, since a hyperparameter may be None.
-Dict keys are visited in sorted order where they can be sorted, so that two dicts with the
-same keys are the same tree; rebuilding keeps the order of insertion.
+Dict keys are visited in sorted order, by type where their types cannot be compared, so that two dicts
+with the same keys are the same tree; rebuilding keeps the order of insertion. A subclass of dict is rebuilt
+as a plain dict.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from hypergrad.errors import TreeError
+from hypergrad.errors import ShapeError, TreeError
 
 __all__ = ["Structure", "flatten", "leaves", "map", "paths", "ravel", "spans", "structure", "unravel"]
 
@@ -56,9 +58,9 @@ class Structure:
             return {key: by_key[key] for key in self.order}
         if dataclasses.is_dataclass(self.kind):
             return self.kind(**dict(zip(self.keys, built, strict=True)))
-        if hasattr(self.kind, "_fields"):
-            return self.kind(*built)
-        return self.kind(built)
+        if issubclass(self.kind, tuple) and hasattr(self.kind, "_make"):
+            return self.kind._make(built)
+        return tuple(built) if self.kind is tuple else self.kind([*built])  # type: ignore[call-arg]
 
     def paths(self, prefix: str = "") -> list[str]:
         """The name of each leaf: keys joined by ``/``; the empty string for a lone leaf."""
@@ -94,10 +96,11 @@ def _children(tree: Any) -> tuple[tuple, list[Any], tuple] | None:
         try:
             keys = tuple(sorted(order))
         except TypeError:
-            keys = order
+            keys = tuple(sorted(order, key=lambda key: (type(key).__name__, repr(key))))
         return keys, [tree[key] for key in keys], order
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return tuple(tree._fields), list(tree), ()
+    if isinstance(tree, tuple) and hasattr(tree, "_make"):
+        named: Any = tree
+        return tuple(named._fields), list(tree), ()
     if isinstance(tree, list | tuple):
         return tuple(range(len(tree))), list(tree), ()
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
@@ -158,7 +161,7 @@ def spans(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int, int]]:
     edges = [0]
     for shape in shapes:
         edges.append(edges[-1] + int(np.prod(shape, dtype=np.int64)))
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def ravel(tree: Any, dtype: Any = None) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
@@ -185,7 +188,13 @@ def ravel(tree: Any, dtype: Any = None) -> tuple[np.ndarray, Callable[[np.ndarra
 
 
 def unravel(vector: Any, shape: Structure, shapes: Sequence[tuple[int, ...]]) -> Any:
-    """The tree of structure `shape` whose leaves are views of `vector`, of the given `shapes`."""
-    return shape.unflatten(
-        [vector[a:b].reshape(s) for s, (a, b) in zip(shapes, spans(shapes), strict=True)]
-    )
+    """The tree of structure `shape` whose leaves are views of `vector`, of the given `shapes`.
+
+    Raises:
+        ShapeError: the vector has another length.
+    """
+    places = spans(shapes)
+    size = places[-1][1] if places else 0
+    if np.shape(vector) != (size,):
+        raise ShapeError(f"the tree {shape} needs a vector of shape ({size},), got {np.shape(vector)}")
+    return shape.unflatten([vector[a:b].reshape(s) for s, (a, b) in zip(shapes, places, strict=True)])

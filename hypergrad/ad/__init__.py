@@ -1,1 +1,1 @@
-"""."""
+"""The differentiation engine: plain NumPy functions to Programs, their derivatives, and their execution."""

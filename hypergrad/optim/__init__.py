@@ -1,1 +1,11 @@
-"""."""
+"""Inner optimisers as pure steps, and schedules of their rates."""
+
+from hypergrad.optim.adam import Adam
+from hypergrad.optim.base import Optimizer
+from hypergrad.optim.momentum import Momentum
+from hypergrad.optim.schedules import PerStep, PiecewiseLinear, Schedule
+from hypergrad.optim.sgd import SGD
+
+OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "adam": Adam}
+
+__all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "PerStep", "PiecewiseLinear", "Schedule"]

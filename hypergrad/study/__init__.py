@@ -1,1 +1,19 @@
-"""."""
+"""Studies: trials asked, run, told and kept in a store."""
+
+from hypergrad.study.catalog import Summary, load_study, studies
+from hypergrad.study.runner import is_problem
+from hypergrad.study.study import Study
+from hypergrad.study.trial import Best, Trial, curve_positions
+from hypergrad.study.tuning import tune
+
+__all__ = [
+    "Best",
+    "Study",
+    "Summary",
+    "Trial",
+    "curve_positions",
+    "is_problem",
+    "load_study",
+    "studies",
+    "tune",
+]

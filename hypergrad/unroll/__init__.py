@@ -1,1 +1,1 @@
-"""."""
+"""Training unrolled: problems, the compiled step, batches and trajectories."""

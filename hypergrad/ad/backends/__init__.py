@@ -1,1 +1,1 @@
-"""."""
+"""Backends: from a Program to an executable; the only place that knows how a Program runs."""

@@ -1,0 +1,428 @@
+"""The reference backend: a Program as straight-line NumPy calls into preallocated buffers.
+
+A plan gives every equation a place for its result: a buffer (shared by values that are never alive
+together), a view, or a part of the vector that it is later concatenated into. The plan is printed as
+one Python function; `Executable` binds that function to buffers, which are leased for one call at a time,
+so that threads may share an executable and no result aliases a buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hypergrad.ad.backends.storage import REDUCTIONS, VIEWS, Storage, writes
+from hypergrad.ad.primitives.indexing import to_numpy
+from hypergrad.ad.program import Atom, Const, Equation, Program, Var
+
+__all__ = ["Executable"]
+
+
+class Executable:
+    """A compiled Program.
+
+    Args:
+        program: what it computes.
+        closed: inputs and outputs are fixed C-contiguous arrays, given once to `bind`, so that every view is
+            made once; otherwise they are given to each call.
+
+    Attributes:
+        source: the Python text that runs.
+    """
+
+    def __init__(self, program: Program, closed: bool = False) -> None:
+        self.program = program
+        plan = _Plan(program, closed)
+        self.source = plan.source()
+        self._code = compile(self.source, f"<hypergrad {program.name}>", "exec")
+        self._plan = plan
+        self._free: list[Callable[..., None]] = []
+        self._shapes = [(atom.type.shape, atom.type.dtype) for atom in program.outputs]
+
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Fresh output arrays, given arrays of exactly the Program's input types."""
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._shapes]
+        self.into(inputs, outputs)
+        return outputs
+
+    def into(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Write the outputs into the given C-contiguous arrays, which must not overlap the inputs."""
+        run = self.lease()
+        run(*inputs, *outputs)
+        self.release(run)
+
+    def lease(self) -> Callable[..., None]:
+        """The function ``run(*inputs, *outputs)`` bound to buffers of its own, until `release`."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._plan.bind(self._code)
+
+    def release(self, run: Callable[..., None]) -> None:
+        """Give back what `lease` returned."""
+        self._free.append(run)
+
+    def bind(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        scratch: list[np.ndarray] | None = None,
+    ) -> Callable[[], None]:
+        """For a closed executable: the function without arguments that reads `inputs` and writes `outputs`.
+
+        Args:
+            scratch: buffers from `scratch`, which functions that never run at once may share.
+        """
+        return self._plan.bind(self._code, scratch, [*inputs, *outputs])
+
+    def scratch(self) -> list[np.ndarray]:
+        """Buffers for one `bind`."""
+        return self._plan.scratch()
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the buffers of one lease."""
+        return sum(self._plan.slots)
+
+
+class _Plan:
+    """Places of values and the text of the function."""
+
+    def __init__(self, program: Program, closed: bool) -> None:
+        self.program = program
+        self.closed = closed
+        self.names: dict[Var, str] = {}
+        self.globals: dict[str, Any] = {"copyto": np.copyto}
+        self.slots: list[int] = []
+        self.bindings: list[tuple[str, Callable[[dict[str, Any]], Any]]] = []
+        self.lines: list[str] = []
+        self.static: set[Var] = set()
+        self.slot_of: dict[Var, int] = {}
+        self.free: dict[int, list[int]] = {}
+        self.constants: dict[int, str] = {}
+        self.storage = Storage(program)
+        self._plan()
+
+    def _allocate(self, var: Var) -> None:
+        """A buffer for `var`, from those that are free."""
+        size = var.type.size * var.type.dtype.itemsize
+        free = self.free.get(size)
+        if free:
+            slot = free.pop()
+        else:
+            slot = len(self.slots)
+            self.slots.append(size)
+        self.slot_of[var] = slot
+        self._place(var, slot)
+
+    def _place(self, var: Var, slot: int) -> None:
+        name = f"b{len(self.bindings)}"
+        kind = var.type
+        self.bindings.append((name, lambda g: g["slots"][slot].view(kind.dtype).reshape(kind.shape)))
+        self.names[var] = name
+        self.static.add(var)
+
+    def _derive(self, name_of: str, static: bool, make: Callable[[Any], Any], text: str) -> str:
+        """A view of `name_of`: made once if that is a buffer, at every run otherwise."""
+        if static:
+            name = f"v{len(self.bindings)}"
+            self.bindings.append((name, lambda g: make(g[name_of])))
+        else:
+            name = f"t{len(self.lines)}"
+            self.lines.append(f"{name} = {text}")
+        return name
+
+    # Text ------------------------------------------------------------------------------------------
+    def ref(self, atom: Atom) -> str:
+        """The name of an operand."""
+        if isinstance(atom, Var):
+            return self.names[atom]
+        name = self.constants.get(id(atom))
+        if name is None:
+            name = f"c{len(self.constants)}"
+            self.constants[id(atom)] = name
+            self.globals[name] = atom.value
+        return name
+
+    def call(self, function: Any, label: str) -> str:
+        """The global name of a NumPy callable."""
+        name = f"np_{label}"
+        if self.globals.setdefault(name, function) is not function:
+            name = f"np_{label}_{len(self.globals)}"
+            self.globals[name] = function
+        return name
+
+    def value(self, value: Any) -> str:
+        """The global name of a Python value."""
+        name = f"k{len(self.globals)}"
+        self.globals[name] = value
+        return name
+
+    def _plan(self) -> None:
+        program = self.program
+        self.inputs = [f"i{n}" for n in range(len(program.inputs))]
+        self.outputs = [f"o{n}" for n in range(len(program.outputs))]
+        self.names.update(zip(program.inputs, self.inputs, strict=True))
+        self.in_place: dict[Var, str] = {}
+        for atom, name in zip(program.outputs, self.outputs, strict=True):
+            if isinstance(atom, Var) and self.storage.owns(atom):
+                self.in_place.setdefault(atom, name)
+        if self.closed:
+            self.static.update(program.inputs)
+        for number, eq in enumerate(program.equations):
+            self._equation(eq, number)
+            for atom in {self.storage.root_of(a) for a in (*eq.inputs, *eq.outputs) if isinstance(a, Var)}:
+                if self.storage.last.get(atom, number) <= number and atom in self.slot_of:
+                    slot = self.slot_of.pop(atom)
+                    self.free.setdefault(self.slots[slot], []).append(slot)
+        for atom, name in zip(program.outputs, self.outputs, strict=True):
+            source = self.ref(atom)
+            if source != name:
+                self.lines.append(f"copyto({name}, {source})")
+
+    def _equation(self, eq: Equation, number: int) -> None:
+        name = eq.primitive.name
+        if name in VIEWS:
+            self._view(eq)
+        elif name == "concatenate":
+            self._concatenate(eq)
+        elif writes(eq):
+            out = eq.outputs[0]
+            self._target(eq, out, number)
+            self._write(eq, self.names[out])
+        else:
+            self._fresh(eq)
+
+    def _target(self, eq: Equation, out: Var, number: int) -> None:
+        """Decide where the result of an equation goes."""
+        if out in self.storage.pinned:
+            whole, start = self.storage.pinned[out]
+            if whole not in self.names:
+                self._open(whole)
+            stop, shape = start + out.type.size, out.type.shape
+            self.names[out] = self._derive(
+                self.names[whole],
+                whole in self.static,
+                lambda v: v[start:stop].reshape(shape),
+                f"{self.names[whole]}[{start}:{stop}].reshape({shape})",
+            )
+            if whole in self.static:
+                self.static.add(out)
+            return
+        if out not in self.in_place and eq.primitive.ufunc is not None and eq.primitive.name != "matmul":
+            for atom in eq.inputs:
+                if self._reusable(atom, eq, out, number):
+                    self._place(out, self.slot_of.pop(atom))  # type: ignore[arg-type]
+                    self.slot_of[out] = self._last_slot
+                    return
+        self._open(out)
+
+    def _reusable(self, atom: Atom, eq: Equation, out: Var, number: int) -> bool:
+        """Whether an elementwise result may overwrite the operand `atom`."""
+        if not isinstance(atom, Var) or atom not in self.slot_of or self.storage.last.get(atom) != number:
+            return False
+        if atom.type.shape != out.type.shape or atom.type.dtype != out.type.dtype:
+            return False
+        others = [a for a in eq.inputs if isinstance(a, Var) and a is not atom]
+        if any(self.storage.root_of(a) is atom for a in others):
+            return False
+        self._last_slot = self.slot_of[atom]
+        return True
+
+    def _open(self, var: Var) -> None:
+        """Storage for a whole variable: an output array or a buffer."""
+        if var in self.in_place:
+            self.names[var] = self.in_place[var]
+            if self.closed:
+                self.static.add(var)
+        else:
+            self._allocate(var)
+
+    def _write(self, eq: Equation, out: str) -> None:
+        """The call that computes an equation into `out`."""
+        name, params = eq.primitive.name, eq.params
+        args = [self.ref(atom) for atom in eq.inputs]
+        if name in REDUCTIONS:
+            function = self.call(REDUCTIONS[name], name)
+            axes = params["axes"]
+            axis = (
+                "None" if len(axes) == eq.inputs[0].type.ndim else repr(axes[0] if len(axes) == 1 else axes)
+            )
+            keep = ", True" if params["keepdims"] else ""
+            # reduce(array, axis, dtype, out, keepdims)
+            self.lines.append(f"{function}({args[0]}, {axis}, None, {out}{keep})")
+        elif name == "broadcast_to":
+            self.lines.append(f"copyto({out}, {args[0]})")
+        elif name == "convert":
+            self.lines.append(f"copyto({out}, {args[0]}, 'unsafe')")
+        elif name == "scatter":
+            view = self._derive(
+                out,
+                eq.outputs[0] in self.static,
+                lambda b: b[(*to_numpy(params["spec"]), ...)],
+                f"{out}[{_index_text(params['spec'])}]",
+            )
+            self.lines.append(f"{out}.fill(0)")
+            self.lines.append(f"copyto({view}, {args[0]})")
+        elif name == "scatter_add":
+            add_at = self.call(np.add.at, "add_at")
+            self.lines.append(f"{out}.fill(0)")
+            self.lines.append(f"{add_at}({out}, {_tuple_text(params['spec'], args[1:])}, {args[0]})")
+        else:
+            function = self.call(_ufunc(eq), name)
+            # NumPy deprecates the positional out of these two; elsewhere it is the faster form
+            keyword = "out=" if name in ("maximum", "minimum") else ""
+            self.lines.append(f"{function}({', '.join(args)}, {keyword}{out})")
+
+    def _view(self, eq: Equation) -> None:
+        name, params, atom = eq.primitive.name, eq.params, eq.inputs[0]
+        source = self.ref(atom)
+        static = isinstance(atom, Const) or atom in self.static
+        out = eq.outputs[0]
+        if isinstance(atom, Const):
+            arrays = eq.primitive.call(atom.value, **params)
+            for var, array in zip(eq.outputs, arrays if eq.primitive.multiple else (arrays,), strict=True):
+                self.names[var] = self.value(np.asarray(array))
+            return
+        if name == "stop_gradient":
+            self.names[out] = source
+        elif name == "reshape":
+            shape = params["shape"]
+            if out in self.storage.copies:  # into storage seen with the source's shape
+                self._open(out)
+                inner, name = atom.type.shape, self.names[out]
+                whole = self._derive(
+                    name, out in self.static, lambda b: b.reshape(inner), f"{name}.reshape({inner})"
+                )
+                self.lines.append(f"copyto({whole}, {source})")
+                return
+            self.names[out] = self._derive(
+                source, static, lambda v: v.reshape(shape), f"{source}.reshape({shape})"
+            )
+        elif name == "permute":
+            axes = params["axes"]
+            self.names[out] = self._derive(
+                source, static, lambda v: v.transpose(axes), f"{source}.transpose({axes})"
+            )
+        elif name == "index":
+            spec = params["spec"]
+            self.names[out] = self._derive(
+                source, static, lambda v: v[(*to_numpy(spec), ...)], f"{source}[{_index_text(spec)}]"
+            )
+        else:  # split
+            axis, start = params["axis"], 0
+            lead = ":, " * axis
+            for var, size in zip(eq.outputs, params["sizes"], strict=True):
+                cut = (*(slice(None),) * axis, slice(start, start + size))
+                self.names[var] = self._derive(
+                    source, static, partial(_cut, cut), f"{source}[{lead}{start}:{start + size}]"
+                )
+                start += size
+        for var in eq.outputs:
+            if static:
+                self.static.add(var)
+
+    def _concatenate(self, eq: Equation) -> None:
+        out, axis = eq.outputs[0], eq.params["axis"]
+        if out not in self.names:
+            self._open(out)
+        start = 0
+        lead = ":, " * axis
+        for atom in eq.inputs:
+            stop = start + atom.type.shape[axis]
+            source = self.storage.source(atom)
+            if not (source is not None and self.storage.pinned.get(source) == (out, start)) and stop > start:
+                cut = (*(slice(None),) * axis, slice(start, stop))
+                part = self._derive(
+                    self.names[out],
+                    out in self.static,
+                    partial(_cut, cut),
+                    f"{self.names[out]}[{lead}{start}:{stop}]",
+                )
+                self.lines.append(f"copyto({part}, {self.ref(atom)})")
+            start = stop
+
+    def _fresh(self, eq: Equation) -> None:
+        """An equation whose NumPy call makes its own result."""
+        args = [self.ref(atom) for atom in eq.inputs]
+        if eq.primitive.name == "select":
+            text = f"{self.call(np.where, 'where')}({', '.join(args)})"
+        elif eq.primitive.name == "gather":
+            text = f"{args[0]}[{_index_text(eq.params['spec'], args[1:])}]"
+        else:
+            params = "".join(f", {key}={self.value(value)}" for key, value in eq.params.items())
+            text = f"{self.call(eq.primitive.call, eq.primitive.name)}({', '.join(args)}{params})"
+        targets: list[str] = []
+        for var in eq.outputs:
+            target = f"t{len(self.lines)}_{len(targets)}"
+            self.names[var] = target
+            targets.append(target)
+        self.lines.append(f"{', '.join(targets)} = {text}")
+        for var in eq.outputs:
+            if var in self.in_place:
+                self.lines.append(f"copyto({self.in_place[var]}, {self.names[var]})")
+                self.names[var] = self.in_place[var]
+                if self.closed:
+                    self.static.add(var)
+
+    def source(self) -> str:
+        """The text of ``run(inputs, outputs)``."""
+        arguments = "" if self.closed else ", ".join([*self.inputs, *self.outputs])
+        return "\n    ".join([f"def run({arguments}):", *(self.lines or ["pass"])]) + "\n"
+
+    def scratch(self) -> list[np.ndarray]:
+        """Buffers of its own."""
+        return [np.zeros(size, np.uint8) for size in self.slots]
+
+    def bind(
+        self, code: Any, scratch: list[np.ndarray] | None = None, arrays: Sequence[np.ndarray] = ()
+    ) -> Callable[..., None]:
+        """The function over the given buffers, and, if closed, over the given inputs and outputs."""
+        scope = dict(self.globals)
+        scope["slots"] = self.scratch() if scratch is None else scratch
+        scope.update(zip([*self.inputs, *self.outputs], arrays, strict=False))
+        for name, make in self.bindings:
+            scope[name] = make(scope)
+        exec(code, scope)
+        return scope["run"]
+
+
+def _cut(cut: tuple[slice, ...], array: np.ndarray) -> np.ndarray:
+    return array[cut]
+
+
+def _ufunc(eq: Equation) -> Any:
+    if eq.primitive.name == "expit":
+        from scipy.special import expit
+
+        return expit
+    return eq.primitive.ufunc
+
+
+def _tuple_text(spec: tuple[Any, ...], arrays: Sequence[str]) -> str:
+    """The text of an index as a tuple."""
+    stream = iter(arrays)
+    items = [
+        next(stream) if item == "array" else f"slice{item}" if isinstance(item, tuple) else str(item)
+        for item in spec
+    ]
+    return f"({', '.join(items)},)"
+
+
+def _index_text(spec: tuple[Any, ...], arrays: Sequence[str] = ()) -> str:
+    """The text of an index; ends in an Ellipsis where it is basic, so that a scalar stays a view."""
+    stream = iter(arrays)
+    items = []
+    for item in spec:
+        if item == "array":
+            items.append(next(stream))
+        elif isinstance(item, tuple):
+            items.append(":".join("" if part is None else str(part) for part in item))
+        else:
+            items.append(str(item))
+    if not arrays:
+        items.append("...")
+    return ", ".join(items)

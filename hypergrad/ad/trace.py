@@ -1,0 +1,168 @@
+"""From a plain NumPy function to a Program, through ``__array_ufunc__`` and ``__array_function__``.
+
+`trace` runs the function on Tracers; each operation on a Tracer appends one equation to the
+Builder of the innermost trace that it touches. A Tracer of an enclosing trace is a constant
+of the inner one, which is what makes derivatives nest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Program, Var
+from hypergrad.ad.tracer import Tracer, function_table, line_of_code, source_line, ufunc_table
+from hypergrad.errors import HypergradError, TracingError
+
+__all__ = [
+    "Builder",
+    "Tracer",
+    "bind",
+    "function_table",
+    "is_traced",
+    "source_line",
+    "trace",
+    "type_of",
+    "ufunc_table",
+]
+
+_depth = threading.local()
+
+
+class Builder:
+    """Collects the equations of one trace.
+
+    Attributes:
+        level: depth of nesting; an operation belongs to the deepest trace among its operands.
+        where: source line given to new equations; None: look it up in the stack.
+    """
+
+    def __init__(self, name: str = "program") -> None:
+        self.name = name
+        self.level = getattr(_depth, "value", 0) + 1
+        self.equations: list[Equation] = []
+        self.inputs: list[Var] = []
+        self.open = True
+        self.where: str | None = None
+
+    def __enter__(self) -> Builder:
+        self.level = getattr(_depth, "value", 0) + 1
+        _depth.value = self.level
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        _depth.value = self.level - 1
+        self.open = False
+        if isinstance(error, ValueError | TypeError) and isinstance(error.__cause__, HypergradError):
+            raise error.__cause__ from None  # NumPy wraps what float(tracer) raises in array[i] = tracer
+
+    def input(self, type: ArrayType) -> Tracer:
+        """A new input variable of the Program under construction."""
+        var = Var(type)
+        self.inputs.append(var)
+        return Tracer(self, var)
+
+    def lift(self, value: Any) -> Atom:
+        """The operand that stands for `value` here: a variable of this trace, or a constant."""
+        if isinstance(value, Tracer):
+            if value.builder is self:
+                return value.atom
+            value.builder.require_open()
+        return Const(value, type_of(value))
+
+    def require_open(self) -> None:
+        """Raise TracingError if the traced function has returned."""
+        if not self.open:
+            raise TracingError(
+                f"a traced value outlived the function that it was traced in, at {source_line()}; "
+                "return it from the function instead of storing it elsewhere"
+            )
+
+    def emit(self, primitive: Primitive, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Append one equation; returns its output tracer (a tuple for a primitive with several)."""
+        self.require_open()
+        atoms = tuple(self.lift(value) for value in inputs)
+        outputs = tuple(Var(type) for type in primitive.types([atom.type for atom in atoms], params))
+        where = line_of_code() if self.where is None else self.where
+        self.equations.append(Equation(primitive, atoms, outputs, params, where))
+        if primitive.multiple:
+            return tuple(Tracer(self, var) for var in outputs)
+        return Tracer(self, outputs[0])
+
+    def program(self, outputs: Sequence[Any]) -> Program:
+        """The finished Program with the given tracers or arrays as outputs."""
+        return Program(
+            tuple(self.inputs), tuple(self.equations), tuple(self.lift(value) for value in outputs), self.name
+        )
+
+
+def is_traced(value: Any) -> bool:
+    """Whether `value` is a tracer."""
+    return isinstance(value, Tracer)
+
+
+def type_of(value: Any) -> ArrayType:
+    """The type of a tracer, an array or a Python number."""
+    if isinstance(value, Tracer):
+        return value.type
+    if isinstance(value, np.ndarray | np.generic):
+        return ArrayType(value.shape, value.dtype)
+    array = np.asarray(value)
+    return ArrayType(
+        array.shape, array.dtype, weak=isinstance(value, int | float) and not isinstance(value, bool)
+    )
+
+
+def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
+    """Apply a primitive: an equation where an input is traced, the NumPy call otherwise.
+
+    Inputs are tracers, arrays and Python numbers; what is no tracer becomes an ndarray.
+    """
+    builder: Builder | None = None
+    arrays: list[Any] = []
+    for value in inputs:
+        if isinstance(value, Tracer):
+            if builder is None or value.builder.level > builder.level:
+                builder = value.builder
+            elif value.builder is not builder and value.builder.level == builder.level:
+                raise TracingError(
+                    f"{primitive.name} mixes values of two separate traces, at {source_line()}; "
+                    "a traced value must stay in the function that it was traced in"
+                )
+            arrays.append(value)
+        else:
+            arrays.append(np.asarray(value))
+    if builder is None:
+        return primitive.call(*arrays, **params)
+    return builder.emit(primitive, arrays, params)
+
+
+def trace(
+    function: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "program"
+) -> Program:
+    """The Program of a function from arrays of the given types to a sequence of arrays.
+
+    Raises:
+        TracingError: the function used a traced value where NumPy needs its number, or drew
+            from NumPy's global random state, whose draws would be frozen into the Program.
+    """
+    builder = Builder(name)
+    before = _random_state()
+    with builder:
+        outputs = function(*[builder.input(type) for type in types])
+        if _random_state() != before:
+            raise TracingError(
+                f"{name} draws from NumPy's global random state while it is traced, which would freeze the "
+                "draws into constants; pass random numbers, or a numpy.random.Generator made outside, as data"
+            )
+        return builder.program(outputs)
+
+
+def _random_state() -> tuple[Any, ...]:
+    state = np.random.get_state(legacy=False)  # noqa: NPY002 - the state is read, not used
+    inner = state["state"]
+    key = inner.get("key")
+    return (inner.get("pos"), None if key is None else (key[0], key[-1]), state["gauss"], state["has_gauss"])

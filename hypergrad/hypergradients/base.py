@@ -1,0 +1,132 @@
+"""The hypergradient of a problem: dF/dh of the outer loss F(h) = E(s_T(h), h), and how it is computed.
+
+A method is a value with ``solve(trajectory, wrt) -> HypergradientResult``; it knows no optimiser.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hypergrad import tree
+from hypergrad.errors import DerivativeError, ProblemError, unknown_name
+from hypergrad.unroll.trajectory import Trajectory
+
+__all__ = ["HypergradientResult", "Method", "chosen", "disconnected", "measure"]
+
+
+@dataclass(frozen=True)
+class HypergradientResult:
+    """A value and its hypergradient.
+
+    Attributes:
+        value: outer loss after training; nan or inf when training diverged.
+        hypergradient: tree like hparams, natural units, each leaf of its own dtype; None at leaves that are
+            no floats or not in `wrt`; None altogether when only the value was asked for.
+        params: trained parameters.
+        stats: steps, step_evaluations (training steps run, forwards and as vjp), seconds, seconds_training,
+            bytes (of kept states), finite (value and hypergradient).
+        disconnected: names of float hyperparameters that nothing depends on.
+        curve: inner loss of each step, (T,); nan where the problem has none.
+        metrics: data set -> metric -> number, for the problem's `metrics`; nan where params are not finite.
+    """
+
+    value: float
+    hypergradient: Any
+    params: Any
+    stats: dict[str, Any]
+    disconnected: tuple[str, ...] = ()
+    curve: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """A way to compute hypergradients.
+
+    Attributes:
+        step_factor: nominal cost of value and hypergradient, in training runs.
+    """
+
+    step_factor: ClassVar[float] = 4.0
+
+    @abstractmethod
+    def solve(self, trajectory: Trajectory, wrt: Sequence[bool]) -> HypergradientResult:
+        """Value and hypergradient, with None in the places that `wrt` leaves out."""
+
+
+def chosen(trajectory: Trajectory, wrt: Sequence[str] | str | None) -> list[bool]:
+    """For each leaf of hparams, whether its hypergradient is asked for.
+
+    Raises:
+        UnknownNameError: a name that is no path, nor the beginning of one.
+        DerivativeError: a name of a leaf that is no float, or that nothing depends on.
+    """
+    hyper = trajectory.hyper
+    if wrt is None:
+        return list(hyper.floats)
+    if not isinstance(wrt, str | Sequence) or not all(isinstance(name, str) for name in wrt):
+        raise DerivativeError(f"wrt must be names of hyperparameters such as 'lr' or 'opt/lr', got {wrt!r}")
+    names = [wrt] if isinstance(wrt, str) else list(wrt)
+    found = [False] * len(hyper.paths)
+    cut = set(disconnected(trajectory))
+    for name in names:
+        hits = [i for i, path in enumerate(hyper.paths) if path == name or path.startswith(f"{name}/")]
+        if not hits:
+            raise unknown_name("hyperparameter", name, hyper.paths)
+        for i in hits:
+            if not hyper.floats[i]:
+                leaf = hyper.leaves[i]
+                raise DerivativeError(
+                    f"hparams[{hyper.paths[i]!r}] is {leaf!r}, which has no derivative; "
+                    "write a float, or leave it out of wrt"
+                )
+            if hyper.paths[i] in cut:
+                raise DerivativeError(
+                    f"nothing depends on hparams[{hyper.paths[i]!r}]: "
+                    "neither init, the losses nor the optimizer reads it"
+                )
+            found[i] = True
+    return found
+
+
+def disconnected(trajectory: Trajectory) -> tuple[str, ...]:
+    """Names of the float hyperparameters that enter nowhere."""
+    code, hyper = trajectory.code, trajectory.hyper
+    names = [path for path, f in zip(hyper.paths, hyper.floats, strict=True) if f]
+    uses = zip(code.reads_initial, code.reads_rows, code.reads_step, code.reads_outer, strict=True)
+    return tuple(name for name, used in zip(names, uses, strict=True) if not any(used))
+
+
+def measure(trajectory: Trajectory, params: Any) -> dict[str, dict[str, float]]:
+    """The problem's metrics on each data set that it has; nan where training diverged.
+
+    Raises:
+        ProblemError: a metric that is not one number.
+    """
+    problem = trajectory.problem
+    if not problem.metrics:
+        return {}
+    hparams = trajectory.hyper.structure.unflatten(trajectory.hyper.leaves)
+    finite = all(np.isfinite(leaf).all() for leaf in tree.leaves(params))
+    sets = {"train": problem.train, "valid": problem.valid, "test": problem.test}
+    return {
+        name: {
+            metric: _number(f(params, hparams, data), metric) if finite else float("nan")
+            for metric, f in problem.metrics.items()
+        }
+        for name, data in sets.items()
+        if data is not None
+    }
+
+
+def _number(value: Any, metric: str) -> float:
+    array = np.asarray(value)
+    if array.shape != () or array.dtype.kind not in "fiub":
+        raise ProblemError(
+            f"metrics[{metric!r}] must return one number, got {array.dtype} of shape {array.shape}"
+        )
+    return float(array)

@@ -1,0 +1,135 @@
+"""What a store holds, read without the objectives that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hypergrad.errors import StudyError, unknown_name
+from hypergrad.samplers import SAMPLERS, Sampler
+from hypergrad.space import Space
+from hypergrad.study.checks import described, settings
+from hypergrad.study.store import Store, StudyRow
+from hypergrad.study.study import Study
+from hypergrad.study.trial import record
+
+__all__ = ["Summary", "load_study", "studies"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A line about one study.
+
+    Attributes:
+        key: identifies the study in its store.
+        name: for people.
+        created: UTC, ISO 8601.
+        sampler: name of its class.
+        seed: of the study.
+        dimension: number of unit coordinates.
+        info: what the maker of the study remembered with it.
+        complete: number of complete trials.
+        failed: number of failed trials.
+        running: number of trials that run, or whose process died.
+        best: smallest finite value; None when there is none.
+    """
+
+    key: str
+    name: str
+    created: str
+    sampler: str
+    seed: int
+    dimension: int
+    info: dict[str, Any]
+    complete: int
+    failed: int
+    running: int
+    best: float | None
+
+
+def studies(store: str | Path) -> list[Summary]:
+    """A summary of each study in a store, oldest first.
+
+    Raises:
+        StoreError: there is no such file, or it cannot be read.
+    """
+    opened = Store(store, create=False)
+    try:
+        return [_summary(opened, row) for row in opened.studies()]
+    finally:
+        opened.close()
+
+
+def _summary(store: Store, row: StudyRow) -> Summary:
+    where = f"study {row.name!r} in {store.name}"
+    records = [record(each, where) for each in store.history(row.id)]
+    states = [each.state for each in records]
+    values = [each.value for each in records if each.state == "complete" and abs(each.value) < float("inf")]
+    found = settings(row, store.name)
+    return Summary(
+        key=row.key,
+        name=row.name,
+        created=row.created,
+        sampler=found.sampler["name"],
+        seed=row.seed,
+        dimension=Space.from_json(found.space).dimension,
+        info=found.info,
+        complete=states.count("complete"),
+        failed=states.count("failed"),
+        running=states.count("running"),
+        best=min(values, default=None),
+    )
+
+
+def load_study(store: str | Path, which: str | None = None) -> Study:
+    """A stored study, to be shown, told or, when its sampler is one of hypergrad's, continued.
+
+    Args:
+        store: path of the file.
+        which: the key, the beginning of a key, or the name; None: the only study of the store.
+
+    Raises:
+        StudyError: no study, or more than one, answers to `which`.
+        StoreError: there is no such file, or it cannot be read.
+    """
+    opened = Store(store, create=False)
+    try:
+        row = _chosen(opened.studies(), which, opened.name)
+        found = settings(row, opened.name)
+        return Study._stored(opened, row, Space.from_json(found.space), _sampler(found.sampler))
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _chosen(rows: list[StudyRow], which: str | None, store: str) -> StudyRow:
+    if not rows:
+        raise StudyError(f"{store} holds no study yet")
+    if which is None:
+        found = rows
+    else:
+        found = (
+            [row for row in rows if row.key == which]
+            or [row for row in rows if row.name == which]
+            or [row for row in rows if which and row.key.startswith(which)]
+        )
+    if not found:
+        names = dict.fromkeys(name for row in rows for name in (row.name, row.key))
+        raise StudyError(f"{store} has {unknown_name('study', str(which), names)}")
+    if len(found) > 1:
+        listed = ", ".join(f"{row.key} ({row.name})" for row in found)
+        raise StudyError(f"{store} has {len(found)} such studies; choose one by its key: {listed}")
+    return found[0]
+
+
+def _sampler(description: Mapping[str, Any]) -> Sampler | None:
+    """The sampler described, when it is one of hypergrad's with plain settings."""
+    for kind in SAMPLERS.values():
+        if kind.__name__ != description["name"] or not is_dataclass(kind):
+            continue
+        if {field.name for field in fields(kind)} == set(description["fields"]):
+            sampler = kind(**description["fields"])
+            return sampler if described(sampler) == description else None
+    return None

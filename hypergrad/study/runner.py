@@ -1,0 +1,91 @@
+"""One trial: the objective called, whatever kind it is, and what came of it.
+
+An objective is a function of hparams that returns a number, a number and its gradient, or a training problem;
+or it is a training problem itself. Of a problem the value and the hypergradient are computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from hypergrad import tree
+from hypergrad.errors import StudyError
+from hypergrad.study.trial import Trial
+
+__all__ = ["Outcome", "evaluate", "is_problem"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `Study.tell` is told of a trial; see `Trial`."""
+
+    value: Any
+    gradient: Any = None
+    curve: Any = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+    cost: float = 0.0
+    seconds: float = 0.0
+
+
+def is_problem(thing: Any) -> bool:
+    """Whether `thing` is a training problem, to be differentiated, and not a function to be called."""
+    return hasattr(thing, "steps") and hasattr(thing, "init") and not isinstance(thing, type)
+
+
+def evaluate(objective: Any, trial: Trial, method: Any = None) -> Outcome:
+    """The outcome of one trial.
+
+    Args:
+        objective: a problem, or hparams -> number | (number, gradient tree) | problem; gets a copy of them.
+        trial: which hparams, which seed, and whether the gradient is wanted of a problem.
+        method: of the hypergradient; None: Reverse().
+
+    Raises:
+        StudyError: the objective returned something else.
+    """
+    started = perf_counter()
+    hparams = tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, trial.hparams)
+    answer = objective if is_problem(objective) else _called(objective, hparams)
+    if is_problem(answer):
+        return _trained(answer, hparams, trial, method, started)
+    value, gradient = answer, None
+    if isinstance(answer, tuple):
+        if len(answer) != 2:
+            raise StudyError(
+                f"the objective returned a tuple of {len(answer)} for trial {trial.number}, "
+                "expected a number, (number, gradient) or a problem"
+            )
+        value, gradient = answer
+    return Outcome(value, gradient, seconds=perf_counter() - started)
+
+
+def _called(objective: Callable[[Any], Any], hparams: dict[str, Any]) -> Any:
+    answer = objective(hparams)
+    if answer is None:
+        raise StudyError("the objective returned None, expected a number, (number, gradient) or a problem")
+    return answer
+
+
+def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, started: float) -> Outcome:
+    """Train and, when the gradient is wanted, differentiate."""
+    from hypergrad.hypergradients import hypergradient, train
+
+    if trial.wants_gradient:
+        result = hypergradient(problem, hparams, method=method, seed=trial.seed)
+    else:
+        result = train(problem, hparams, seed=trial.seed)
+    return Outcome(
+        value=result.value,
+        gradient=result.hypergradient,
+        curve=result.curve,
+        metrics=dict(result.metrics),
+        stats={**result.stats, "disconnected": list(result.disconnected)},
+        cost=float(result.stats["step_evaluations"]),
+        seconds=perf_counter() - started,
+    )

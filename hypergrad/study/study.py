@@ -1,0 +1,409 @@
+"""Studies: a space, a sampler and the trials so far, asked and told one by one or run as a whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hypergrad.errors import StoreError, StudyError
+from hypergrad.samplers.base import Proposal, Sampler
+from hypergrad.space import Space
+from hypergrad.study import checks
+from hypergrad.study import trial as trials_
+from hypergrad.study.codec import decode, encode
+from hypergrad.study.history import History
+from hypergrad.study.lock import RunLock
+from hypergrad.study.runner import evaluate, is_problem
+from hypergrad.study.store import Store, StudyRow, TrialRow
+from hypergrad.study.trial import Best, Trial
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Study"]
+
+
+class Study:
+    """A search for the hparams of the smallest value, kept in a store as it goes.
+
+    A study that the store already holds is continued: with one worker the trials are the same, bit for bit,
+    as if it had never been interrupted. A trial that was running when its process died is run again under its
+    number. One process at a time runs a study; others may read it meanwhile.
+
+    Args:
+        name: for people.
+        space: what is searched.
+        sampler: proposes the trials; None: ``samplers.Gradient()``.
+        store: path of a SQLite file, made when it does not exist; None: in memory, gone with the object.
+        seed: of the sampler and of every inner training (common random numbers).
+        key: identifies the study in the store; None: the name.
+        info: a tree remembered with the study when it is made, read back as `info`.
+
+    Attributes:
+        name, key, seed, space, sampler, info: as given; sampler None: one that hypergrad cannot rebuild.
+        store: path of the file; None: in memory.
+        created: UTC, ISO 8601.
+
+    Raises:
+        StudyError: the store holds a study of this key with another space, sampler or seed.
+        StoreError: the store cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        space: Space,
+        sampler: Sampler | None = None,
+        store: str | Path | None = None,
+        seed: int = 0,
+        key: str | None = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        checks.check_arguments(name, space, sampler, key)
+        seed = checks.seed(seed)
+        if sampler is None:
+            from hypergrad.samplers import Gradient
+
+            sampler = Gradient()
+        given = checks.Settings(space.to_json(), checks.described(sampler), seed, dict(info or {}))
+        info_text = encode(given.info, "info")
+        opened = Store(store)
+        try:
+            row = opened.add_study(
+                key=name if key is None else key,
+                name=name,
+                created=trials_.utc_now(),
+                space=encode(given.space),
+                sampler=encode(given.sampler),
+                seed=seed,
+                info=info_text,
+            )
+            differs = checks.difference(checks.settings(row, opened.name), given)
+            if differs is not None:
+                raise StudyError(
+                    f"the study {row.key!r} in {opened.name} has {differs}; give this one another name, "
+                    "or ask for the study as it is"
+                )
+        except BaseException:
+            opened.close()
+            raise
+        self._set_up(opened, row, space, sampler)
+
+    @classmethod
+    def _stored(cls, store: Store, row: StudyRow, space: Space, sampler: Sampler | None) -> Study:
+        """The study of a row of `store`; without a sampler it can be read and told, not asked."""
+        study = cls.__new__(cls)
+        study._set_up(store, row, space, sampler)
+        return study
+
+    def _set_up(self, store: Store, row: StudyRow, space: Space, sampler: Sampler | None) -> None:
+        self.name, self.key, self.seed, self.created = row.name, row.key, row.seed, row.created
+        self.info = checks.settings(row, store.name).info
+        self.space, self.sampler = space, sampler
+        self.store, self._store, self._id = store.path, store, row.id
+        self._where = f"study {self.name!r} in {store.name}"
+        beside = None if store.path is None else store.path.with_name(f"{store.path.name}-lock-{row.id}")
+        self._lock = RunLock(beside, self._where)
+        self._guard = threading.RLock()
+        self._claims = 0  # how many calls rely on the lock
+        self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
+        self._history = History()
+
+    def close(self) -> None:
+        """Let go of the store; trials that are still running are run again by whoever asks next."""
+        self._lock.release()
+        self._store.close()
+
+    def __repr__(self) -> str:
+        return f"<{self._where}>"
+
+    # --- what is known; a copy of the store's trials, refreshed when the store has moved on
+
+    def _refresh(self) -> History:
+        revision = self._store.revision(self._id)
+        if revision != self._history.revision:
+            self._history = History.read(self._store.history(self._id), revision, self._where)
+        return self._history
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """The right to change the study, and an up-to-date copy of it."""
+        with self._guard:
+            if not self._lock.held:
+                self._handed.clear()
+                self._lock.acquire()
+            self._claims += 1
+            try:
+                self._refresh()
+                yield
+            except BaseException:
+                self._history.revision = -1  # a commit may or may not have happened
+                raise
+            finally:
+                self._claims -= 1
+                self._settle()
+
+    def _settle(self) -> None:
+        if self._claims == 0 and not self._handed:
+            self._lock.release()
+
+    def _read(self, number: int) -> Trial:
+        (row,) = self._store.trials(self._id, number, number)
+        return trials_.trial(row, self._where)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials by number, the running ones too."""
+        with self._guard:
+            known = self._refresh()
+            missing = [record.number for record in known.records if record.number not in known.ended]
+            fresh: dict[int, Trial] = {}
+            if missing:
+                for row in self._store.trials(self._id, missing[0], missing[-1]):
+                    fresh[row.number] = trials_.trial(row, self._where)
+            known.ended.update(
+                (n, t) for n, t in fresh.items() if t.state != "running" and n not in known.ended
+            )
+            return tuple(known.ended.get(record.number) or fresh[record.number] for record in known.records)
+
+    @property
+    def finished(self) -> int:
+        """How many trials have ended, complete or failed."""
+        with self._guard:
+            return self._refresh().finished
+
+    @property
+    def best(self) -> Best:
+        """The complete trial of the smallest finite value.
+
+        Raises:
+            StudyError: there is none yet.
+        """
+        with self._guard:
+            known = self._refresh()
+            if known.best < 0:
+                raise StudyError(
+                    f"{self._where} has no trial with a finite value among its {known.finished} finished "
+                    "ones; run more trials or widen the space"
+                )
+            found = known.ended.get(known.best) or self._read(known.best)
+            known.ended[found.number] = found
+            return Best(found.value, found.hparams, found.number, found)
+
+    def dataframe(self) -> pandas.DataFrame:
+        """One row a trial: number, state, value, cost, seconds, started, error, then ``hparams/...``,
+        ``gradient/...`` and ``metrics/...`` by readable name."""
+        return trials_.frame(self.trials)
+
+    # --- ask and tell
+
+    def enqueue(self, hparams: Mapping[str, Any]) -> None:
+        """Try `hparams` before the sampler's next point; one that waits or was tried is not added again.
+
+        Raises:
+            SpaceError: not a point of the space.
+            StudyError: another process runs the study.
+        """
+        canonical, _ = checks.canonical_hparams(self.space, hparams)
+        text = encode(canonical, sort=True)
+        with self._claimed():
+            if not self._store.has_point(self._id, text):
+                self._history.revision = self._store.add_point(self._id, self._history.revision, text)
+
+    def ask(self) -> Trial:
+        """The next trial, stored as running: one whose process died, or an enqueued point, or the sampler's.
+
+        Raises:
+            StudyError: another process runs the study.
+            StoreError: the store cannot be written.
+        """
+        with self._claimed():
+            orphans = self._history.running - self._handed.keys()
+            if orphans:
+                asked = replace(self._read(min(orphans)), started=trials_.utc_now())
+            else:
+                asked = self._new_trial()
+            self._handed[asked.number] = asked.started
+            return asked
+
+    def _new_trial(self) -> Trial:
+        if self.sampler is None:
+            raise StudyError(
+                f"{self._where} was made with a sampler of your own; open it with Study(..., sampler=)"
+            )
+        number = len(self._history.records)
+        proposal = self.sampler.ask(self.space, tuple(self._history.records), seed=self.seed, number=number)
+        queue = self._store.queue(self._id)
+        if queue:
+            position, text = queue[0]
+            hparams = decode(text)
+            unit = self.space.to_unit(hparams)
+            proposal = Proposal(unit, proposal.wants_gradient, {"enqueued": True})
+        else:
+            position = None
+            hparams = self.space.from_unit(proposal.unit)
+        row = trials_.running_row(number, hparams, proposal, self.seed)
+        self._history.revision = self._store.add_trial(self._id, self._history.revision, row, position)
+        self._history.add(trials_.record(row.history, self._where))
+        return trials_.trial(row, self._where)
+
+    def tell(
+        self,
+        trial: Trial | int,
+        value: Any,
+        gradient: Mapping[str, Any] | None = None,
+        *,
+        curve: Any = (),
+        metrics: Mapping[str, Any] | None = None,
+        stats: Mapping[str, Any] | None = None,
+        cost: float = 0.0,
+        seconds: float | None = None,
+    ) -> Trial:
+        """Store the outcome of a running trial; returns the trial as stored.
+
+        Args:
+            trial: what `ask` returned, or its number.
+            value: outer loss; nan and inf say that training diverged: complete, but never the best.
+            gradient: tree like the trial's hparams, natural units; missing and None leaves are unknown.
+            curve: inner loss a step; 200 evenly chosen points are kept.
+            metrics: further results: numbers, strings, arrays, nested.
+            stats: of the training.
+            cost: step evaluations.
+            seconds: wall time; None: the time since the trial was asked for.
+
+        Raises:
+            StudyError: an unknown or finished trial, a value that is no number, a gradient that does not fit.
+            StoreError: the store cannot be written; the trial is still running.
+        """
+        with self._claimed():
+            running = self._told(trial)
+            known = f"the gradient of trial {running.number}"
+            value = checks.number(value, f"the value of trial {running.number}")
+            tree, unit_gradient = checks.canonical_gradient(self.space, running.hparams, gradient, known)
+            return self._end(
+                replace(
+                    running,
+                    state="complete",
+                    value=value,
+                    gradient=tree,
+                    unit_gradient=unit_gradient,
+                    curve=checks.curve(curve, running.number),
+                    metrics=dict(metrics or {}),
+                    stats=dict(stats or {}),
+                    cost=checks.amount(cost, f"the cost of trial {running.number}"),
+                    seconds=_since(running.started) if seconds is None else checks.amount(seconds, "seconds"),
+                )
+            )
+
+    def fail(self, trial: Trial | int, error: str) -> Trial:
+        """Store that a running trial has no value, and why; returns the trial as stored."""
+        with self._claimed():
+            running = self._told(trial)
+            return self._end(
+                replace(running, state="failed", error=str(error), seconds=_since(running.started))
+            )
+
+    def _told(self, trial: Trial | int) -> Trial:
+        number = trial.number if isinstance(trial, Trial) else checks.index(trial, "the number of a trial")
+        if not 0 <= number < len(self._history.records):
+            held = (
+                f"its {len(self._history.records)} trials are numbered from 0"
+                if self._history.records
+                else "it has none yet"
+            )
+            raise StudyError(f"{self._where} has no trial {number}; {held}")
+        state = self._history.records[number].state
+        if state != "running":
+            raise StudyError(f"trial {number} of {self._where} is already {state}; ask for a new one")
+        stored = self._read(number)
+        return replace(stored, started=self._handed.get(number, stored.started))
+
+    def _end(self, trial: Trial) -> Trial:
+        row: TrialRow = trials_.ended_row(trial)
+        self._history.revision = self._store.end_trial(self._id, self._history.revision, row)
+        self._history.add(trials_.record(row.history, self._where))
+        self._handed.pop(trial.number, None)
+        ended = self._history.ended[trial.number] = trials_.trial(row, self._where)
+        return ended
+
+    # --- the serial runner
+
+    def optimize(
+        self,
+        objective: Any,
+        trials: int = 50,
+        method: Any = None,
+        seconds: float | None = None,
+        callback: Callable[[Trial, Study], Any] | None = None,
+        on_error: str = "raise",
+    ) -> None:
+        """Run trials until the study holds `trials` finished ones, those of earlier calls included.
+
+        Args:
+            objective: hparams -> number | (number, gradient tree) | problem; or a problem.
+            trials: finished trials in the end, >= 0.
+            method: of the hypergradient of a problem; None: Reverse().
+            seconds: wall time of this call, looked at between trials; None: no limit.
+            callback: called with (trial, study) after each finished trial.
+            on_error: ``"raise"``: an exception of the objective marks the trial failed and ends the run;
+                ``"continue"``: it marks the trial failed. Ctrl-C leaves the trial to be run again.
+
+        Raises:
+            StudyError: another process runs the study, or the objective returned something that fits nowhere.
+            StoreError: the store cannot be written.
+        """
+        if not callable(objective) and not is_problem(objective):
+            raise StudyError(f"the objective is {objective!r}, expected a function of hparams or a problem")
+        if on_error not in ("raise", "continue"):
+            raise StudyError(f"on_error is {on_error!r}, expected 'raise' or 'continue'")
+        budget = checks.index(trials, "trials")
+        if budget < 0:
+            raise StudyError(f"trials is {budget}, expected at least 0")
+        limit = np.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
+        if self.finished >= budget:
+            return
+        with self._running_here():
+            while self.finished < budget and monotonic() < limit:
+                ended = self._one(objective, method, on_error)
+                if callback is not None:
+                    callback(ended, self)
+
+    @contextmanager
+    def _running_here(self) -> Iterator[None]:
+        """The lock, held over many trials."""
+        with self._claimed():
+            self._claims += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._claims -= 1
+                self._settle()
+
+    def _one(self, objective: Any, method: Any, on_error: str) -> Trial:
+        asked = self.ask()
+        try:
+            outcome = evaluate(objective, asked, method)
+            return self.tell(asked, **vars(outcome))
+        except StoreError:
+            raise
+        except Exception as error:
+            failed = self.fail(asked, f"{type(error).__name__}: {error}")
+            if on_error == "raise":
+                raise
+            return failed
+        finally:
+            with self._guard:  # interrupted: to be asked for again under the same number
+                self._handed.pop(asked.number, None)
+
+
+def _since(started: str) -> float:
+    return max((datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds(), 0.0)

@@ -1,0 +1,264 @@
+"""Trials as people see them, as samplers see them, and as the store keeps them."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hypergrad import tree
+from hypergrad.errors import StoreError
+from hypergrad.samplers.base import Proposal, Record
+from hypergrad.study.codec import decode, encode, pack, unpack
+from hypergrad.study.store import HistoryRow, TrialRow
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["CURVE_POINTS", "Best", "Trial", "curve_positions", "frame"]
+
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One point of a study and what came of it.
+
+    Attributes:
+        number: from 0, in the order in which the trials were asked for.
+        hparams: tree of the space, natural units.
+        wants_gradient: whether the sampler asked for the hypergradient too.
+        unit: (d,) the point in the unit cube, read-only.
+        state: ``"running"``, ``"complete"`` or ``"failed"``.
+        value: outer loss; nan or inf when training diverged; nan before the trial is complete.
+        gradient: tree like `hparams`, natural units, None at unknown leaves; None when nothing is known.
+        unit_gradient: (d,) d value / d unit, nan where unknown, read-only; None when nothing is known.
+        seed: of the inner training.
+        cost: step evaluations, as counted by the hypergradient; 0 when the objective did not say.
+        seconds: wall time of the trial.
+        started: UTC, ISO 8601.
+        curve: inner loss at the steps `curve_steps`, at most 200 of them, read-only.
+        metrics: what the problem or the caller of `tell` reported.
+        stats: of the training and of the hypergradient.
+        versions: of hypergrad, numpy and python.
+        note: of the sampler.
+        error: why the trial failed.
+    """
+
+    number: int
+    hparams: dict[str, Any]
+    wants_gradient: bool
+    unit: np.ndarray
+    state: str = "running"
+    value: float = math.nan
+    gradient: dict[str, Any] | None = None
+    unit_gradient: np.ndarray | None = None
+    seed: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    started: str = ""
+    curve: np.ndarray = field(default_factory=lambda: np.empty(0))
+    metrics: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    note: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether the trial is complete with a finite value, and so can be the best."""
+        return self.state == "complete" and math.isfinite(self.value)
+
+    @property
+    def curve_steps(self) -> np.ndarray:
+        """The training steps, from 0, at which `curve` was taken."""
+        return curve_positions(int(self.stats.get("curve_length", self.curve.size)))
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The complete trial of the smallest finite value; the earliest of equals.
+
+    Attributes:
+        value: outer loss.
+        hparams: natural units.
+        number: of the trial.
+        trial: all of it.
+    """
+
+    value: float
+    hparams: dict[str, Any]
+    number: int
+    trial: Trial
+
+
+def curve_positions(length: int) -> np.ndarray:
+    """At most 200 evenly spaced indices of a curve of `length` points, the first and the last among them."""
+    if length <= CURVE_POINTS:
+        return np.arange(length)
+    return np.rint(np.linspace(0, length - 1, CURVE_POINTS)).astype(np.int64)
+
+
+def utc_now() -> str:
+    """The time as ISO 8601, UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what a value depends on."""
+    own = import_module("hypergrad").__version__  # by name: a layer does not import the package above it
+    return {"hypergrad": own, "numpy": np.__version__, "python": platform.python_version()}
+
+
+def running_row(number: int, hparams: Mapping[str, Any], proposal: Proposal, seed: int) -> TrialRow:
+    """The row of a trial that starts now."""
+    return TrialRow(
+        number=number,
+        state="running",
+        unit=pack(proposal.unit),
+        unit_gradient=None,
+        value=None,
+        cost=0.0,
+        note=encode(dict(proposal.note), "the sampler's note"),
+        wants_gradient=int(proposal.wants_gradient),
+        seed=seed,
+        started=utc_now(),
+        seconds=0.0,
+        error=None,
+        versions=encode(versions()),
+        hparams=encode(dict(hparams), "hparams", sort=True),
+        gradient=None,
+        metrics="{}",
+        stats="{}",
+        curve=b"",
+    )
+
+
+def ended_row(trial: Trial) -> TrialRow:
+    """The row of a trial that has ended."""
+    curve, stats = np.asarray(trial.curve, np.float64).reshape(-1), dict(trial.stats)
+    if curve.size:
+        stats["curve_length"] = curve.size
+    known = trial.unit_gradient
+    return TrialRow(
+        number=trial.number,
+        state=trial.state,
+        unit=pack(trial.unit),
+        unit_gradient=None if known is None else pack(known),
+        value=None if trial.state == "failed" else encode(trial.value),
+        cost=trial.cost,
+        note=encode(trial.note),
+        wants_gradient=int(trial.wants_gradient),
+        seed=trial.seed,
+        started=trial.started,
+        seconds=trial.seconds,
+        error=trial.error,
+        versions=encode(versions()),
+        hparams=encode(trial.hparams, sort=True),
+        gradient=None if trial.gradient is None else encode(trial.gradient),
+        metrics=encode(trial.metrics, "metrics"),
+        stats=encode(stats, "stats"),
+        curve=pack(curve[curve_positions(curve.size)]),
+    )
+
+
+def record(row: HistoryRow, where: str) -> Record:
+    """A row as samplers see it.
+
+    Raises:
+        StoreError: the row is damaged.
+    """
+    try:
+        return Record(
+            number=row.number,
+            unit=unpack(row.unit),
+            state=row.state,
+            value=math.nan if row.value is None else float(decode(row.value)),
+            gradient=None if row.unit_gradient is None else unpack(row.unit_gradient),
+            note=decode(row.note),
+            cost=row.cost,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"trial {row.number} of {where} is damaged: {error}; use a copy of the file"
+        ) from error
+
+
+def trial(row: TrialRow, where: str) -> Trial:
+    """A row as people see it.
+
+    Raises:
+        StoreError: the row is damaged.
+    """
+    short = record(row.history, where)
+    try:
+        return Trial(
+            number=row.number,
+            hparams=decode(row.hparams),
+            wants_gradient=bool(row.wants_gradient),
+            unit=short.unit,
+            state=row.state,
+            value=short.value,
+            gradient=None if row.gradient is None else decode(row.gradient),
+            unit_gradient=short.gradient,
+            seed=row.seed,
+            cost=row.cost,
+            seconds=row.seconds,
+            started=row.started,
+            curve=unpack(row.curve),
+            metrics=decode(row.metrics),
+            stats=decode(row.stats),
+            versions=decode(row.versions),
+            note=dict(short.note),
+            error=row.error,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"trial {row.number} of {where} is damaged: {error}; use a copy of the file"
+        ) from error
+
+
+@cache
+def _indices(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """``[0,0]``, ``[0,1]``, ...; one empty string for a scalar."""
+    return tuple(f"[{','.join(map(str, index))}]" if index else "" for index in np.ndindex(*shape))
+
+
+def _columns(node: Any, prefix: str) -> dict[str, Any]:
+    """Scalars of a tree by readable name: ``lr``, ``l2[3,0]``, ``opt/lr``."""
+    found: dict[str, Any] = {}
+    for path, leaf in zip(tree.paths(node), tree.leaves(node), strict=True):
+        entries = leaf.reshape(-1).tolist() if isinstance(leaf, np.ndarray) else [leaf]
+        for index, entry in zip(_indices(np.shape(leaf)), entries, strict=True):
+            found[f"{prefix}{path}{index}"] = entry
+    return found
+
+
+def frame(trials: Iterable[Trial]) -> pandas.DataFrame:
+    """One row a trial: number, state, value, times, ``hparams/...``, ``gradient/...`` and ``metrics/...``."""
+    import pandas
+
+    rows = []
+    for each in trials:
+        row: dict[str, Any] = {
+            "number": each.number,
+            "state": each.state,
+            "value": each.value,
+            "cost": each.cost,
+            "seconds": each.seconds,
+            "started": each.started,
+            "error": each.error,
+        }
+        row |= _columns(each.hparams, "hparams/")
+        row |= _columns(each.gradient, "gradient/") if each.gradient is not None else {}
+        row |= _columns(each.metrics, "metrics/") if each.metrics else {}
+        rows.append(row)
+    return pandas.DataFrame(rows, columns=None if rows else ["number", "state", "value"])

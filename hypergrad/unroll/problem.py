@@ -1,0 +1,210 @@
+"""Training problems: what is iterated, on which data, and how the result is judged.
+
+Notation: state s_t, hyperparameters h, batch b_t, step Φ: s_{t+1} = Φ(s_t, h, b_t, t), t = 0..T-1;
+outer objective F(h) = E(s_T(h), h). The literature also writes lower/upper or inner/meta for inner/outer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from hypergrad import tree
+from hypergrad.ad.api import as_array, value_and_grad
+from hypergrad.ad.primitives.linear import broadcast_to, convert
+from hypergrad.ad.primitives.shape import concatenate, split
+from hypergrad.errors import ProblemError, ShapeError
+from hypergrad.optim.base import Optimizer
+from hypergrad.unroll.batches import Batches, arrays_of, generator, row_count
+from hypergrad.unroll.calls import check_call, drawing
+from hypergrad.unroll.layout import Layout
+from hypergrad.unroll.rates import check_rates, rate_now, rate_rows
+
+__all__ = ["BilevelProblem", "UnrolledProblem"]
+
+
+class UnrolledProblem:
+    """Any iteration: proximal steps, policy gradients, a simulator, or (see `BilevelProblem`) training.
+
+    Args:
+        init: ``init(hparams, rng) -> state``: a tree of float arrays of one dtype; may read hparams.
+        step: ``step(state, hparams, batch, t) -> state``, or with an argument ``rng`` for random draws; t is
+            a traced int 0..T-1.
+        outer_loss: ``outer_loss(state, hparams, valid) -> float``.
+        steps: T, at least 1.
+        train, valid, test: trees of finite arrays with one row an example; floats are cast to the state's
+            dtype.
+        metrics: name -> ``metric(state, hparams, data) -> float``, evaluated on the data sets that there are.
+        batch_size: rows a step; None: all.
+        batches: (T, B) row indices instead of batch_size.
+
+    Raises:
+        ProblemError: arguments that contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        init: Callable[..., Any],
+        step: Callable[..., Any],
+        outer_loss: Callable[..., Any],
+        steps: int,
+        train: Any = None,
+        valid: Any = None,
+        test: Any = None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
+        batch_size: int | None = None,
+        batches: Any = None,
+    ) -> None:
+        self.step = step
+        self._call = drawing("step", step, ("state", "hparams", "batch", "t"))
+        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches)
+
+    def _hold(
+        self,
+        init: Any,
+        outer_loss: Any,
+        steps: Any,
+        train: Any,
+        valid: Any,
+        test: Any,
+        metrics: Any,
+        batch_size: Any,
+        batches: Any,
+    ) -> None:
+        """Check and keep what every problem has."""
+        if not isinstance(metrics or {}, Mapping):
+            raise ProblemError(f"metrics must be a dict of name -> function, got {type(metrics).__name__}")
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise ProblemError(f"steps must be a positive int, got {steps!r}")
+        check_call("init", init, ("hparams", "rng"))
+        check_call("outer_loss", outer_loss, ("params", "hparams", "valid"))
+        for name, metric in (metrics or {}).items():
+            check_call(f"metrics[{name!r}]", metric, ("params", "hparams", "data"))
+        self.init = init
+        self.outer_loss = outer_loss
+        self.steps = int(steps)
+        self.train = arrays_of(train, "train")
+        self.valid = arrays_of(valid, "valid")
+        self.test = arrays_of(test, "test")
+        self.metrics = dict(metrics or {})
+        self.batches = Batches(row_count(self.train), self.steps, batch_size, batches)
+        self.compiled: dict[Any, Any] = {}
+        self.rehearsed: set[Any] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "compiled": {}}  # code bound to buffers stays in its process
+
+    # What the step and the methods ask of a problem -----------------------------------------------
+    def rates(self, hparams: Any) -> dict[str, Any]:
+        """Rows of shape (T, ...), evaluated outside the step and given to it one by one."""
+        return {}
+
+    def state(self, start: Layout) -> Layout:
+        """The layout of the state vector, given that of what `init` returned."""
+        return start
+
+    def start(self, leaves: Any, layout: Layout, start: Layout) -> Any:
+        """The first state vector, from the leaves of what `init` returned."""
+        return layout.vector(leaves)
+
+    def advance(
+        self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any], batch: Any, t: Any, rng: Any
+    ) -> tuple[Any, Any]:
+        """The next state vector, and the inner loss of this step (None: there is none)."""
+        state = self._call(rng, start.tree(vector), hparams, batch, t)
+        leaves, structure = tree.flatten(state)
+        if structure != start.structure:
+            raise ProblemError(f"step returned the tree {structure}, expected {start.structure} as from init")
+        for path, leaf, shape in zip(structure.paths(), leaves, start.shapes, strict=True):
+            where = f" at {path!r}" if path else ""
+            found = as_array(leaf, f"what step returned{where}").shape
+            if found != shape:
+                raise ShapeError(f"step returned shape {found}{where}, expected {shape} as from init")
+        return start.vector(leaves), None
+
+    def params(self, vector: Any, start: Layout) -> Any:
+        """What the outer loss and the metrics see of a state vector."""
+        return start.tree(vector)
+
+    def evaluate(self, params: Any, hparams: Any, data: Any) -> float:
+        """The outer loss on any data."""
+        return float(self.outer_loss(params, hparams, data))
+
+    def check(self, hparams: Any) -> None:
+        """Raise ProblemError where numbers in hparams are outside the domain of what reads them."""
+
+    def rehearse_step(self, state: Any, hparams: Any, batch: Any, seed: int) -> None:
+        """What one step calls, on plain arrays."""
+        self._call(generator(seed, "draws", 0), state, hparams, batch, np.int64(0))
+
+
+class BilevelProblem(UnrolledProblem):
+    """Training by an optimiser: w_{t+1}, m_{t+1} = update(w_t, m_t, ∇_w inner_loss(w_t, h, b_t), h).
+
+    Args:
+        init: ``init(hparams, rng) -> params``.
+        inner_loss: ``inner_loss(params, hparams, batch) -> float``, or with an argument ``rng`` for random
+            draws: the mean over the batch plus the whole regulariser.
+        outer_loss: ``outer_loss(params, hparams, valid) -> float``, on the whole validation set at once.
+        train, valid, test, metrics, steps, batch_size, batches: as in `UnrolledProblem`.
+        optimizer: of `hypergrad.optim`; its rates are numbers, keys of hparams, or schedules.
+    """
+
+    def __init__(
+        self,
+        *,
+        init: Callable[..., Any],
+        inner_loss: Callable[..., Any],
+        outer_loss: Callable[..., Any],
+        train: Any,
+        valid: Any,
+        optimizer: Optimizer,
+        steps: int,
+        test: Any = None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
+        batch_size: int | None = None,
+        batches: Any = None,
+    ) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise ProblemError(f"optimizer must be one of hg.optim (SGD, Momentum, Adam), got {optimizer!r}")
+        self.optimizer = optimizer
+        self.inner_loss = inner_loss
+        self._call = drawing("inner_loss", inner_loss, ("params", "hparams", "batch"))
+        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches)
+
+    def rates(self, hparams: Any) -> dict[str, Any]:
+        return rate_rows(self.optimizer, hparams, self.steps)
+
+    def check(self, hparams: Any) -> None:
+        check_rates(self.optimizer, hparams)
+
+    def state(self, start: Layout) -> Layout:
+        count = 1 + len(self.optimizer.slots)
+        return Layout(tree.structure([0] * count), ((start.size,),) * count, start.dtype)
+
+    def start(self, leaves: Any, layout: Layout, start: Layout) -> Any:
+        slots = [np.zeros(start.size, start.dtype) for _ in self.optimizer.slots]
+        return layout.vector([start.vector(leaves), *slots])
+
+    def advance(
+        self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any], batch: Any, t: Any, rng: Any
+    ) -> tuple[Any, Any]:
+        w, *slots = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
+
+        def inner_loss(flat: Any) -> Any:
+            return self._call(rng, start.tree(flat), hparams, batch)
+
+        loss, g = value_and_grad(inner_loss)(w)
+        now = rate_now(self.optimizer, hparams, rates, start)
+        new, new_slots = self.optimizer.update(w, g, tuple(slots), now)
+        parts = [convert(broadcast_to(part, (start.size,)), start.dtype) for part in (new, *new_slots)]
+        return concatenate(parts), loss
+
+    def params(self, vector: Any, start: Layout) -> Any:
+        return start.tree(vector[: start.size])
+
+    def rehearse_step(self, state: Any, hparams: Any, batch: Any, seed: int) -> None:
+        self._call(generator(seed, "draws", 0), state, hparams, batch)
