@@ -365,7 +365,7 @@ def test_points_outside_the_cube_are_refused(unit, says):
 @pytest.mark.parametrize(
     ("gradient", "says"),
     [
-        ({"l3": 1.0}, "did you mean 'l2'?"),
+        ({"shfit": 1.0}, "did you mean 'shift'?"),
         ({"l2": 1.0}, "the gradient of 'l2' has the shape ()"),
         ({"shift": ["a", "b"]}, "expected numbers or None"),
         ({"opt": 3.0}, "gradient at 'opt' is 3.0"),
