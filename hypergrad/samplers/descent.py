@@ -258,7 +258,7 @@ def advance(descent: Descent, trial: Record) -> Descent:
 
 
 def _fence(descent: Descent) -> tuple[np.ndarray, np.ndarray] | None:
-    return fence(descent.walls, descent.low, descent.high, len(descent.trace))
+    return fence(descent.walls, descent.low, descent.high, descent.sensitivity, len(descent.trace))
 
 
 def _completed(descent: Descent, trial: Record, s: np.ndarray, sane: bool) -> np.ndarray:

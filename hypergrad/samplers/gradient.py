@@ -155,9 +155,13 @@ def _step(descent: Descent, start: int, best: Record, factor: float) -> Proposal
 
 
 def _near(unit: np.ndarray, space: Space, width: float, rng: np.random.Generator) -> np.ndarray:
-    """A normal perturbation of the continuous coordinates, of a deviation between width / 2 and width."""
+    """A normal perturbation of the continuous coordinates, reflected into the cube.
+
+    Its deviation lies between width / 2 and width.
+    """
     moved = unit + width * 2.0 ** -rng.random() * rng.standard_normal(space.dimension)
-    return np.where(space.continuous, np.clip(moved, 0.0, 1.0), unit)
+    inside = np.clip(1.0 - np.abs(1.0 - np.abs(moved)), 0.0, 1.0)
+    return np.where(space.continuous, inside, unit)
 
 
 def _anywhere(space: Space, rng: np.random.Generator, together: bool) -> np.ndarray:

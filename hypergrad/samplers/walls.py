@@ -2,10 +2,13 @@
 
 A trial that diverged says that some coordinate went too far, but not which. The suspects are the
 coordinates in which every recent diverged trial lies beyond every healthy trial of the descent, on the same
-side; where a diverged trial has a gradient, only those that drove its value up. Once they are at most half
-of all, the next step stays within a quarter of the way from the healthy trials to the diverged ones in the
-suspects, and is free in the others: at the edge of stability, learning rates wait while penalties move on.
-Until then the trust radius shrinks, as after any bad trial.
+side; where a diverged trial has a gradient, only those that drove its value up. A fence keeps the next step
+within a quarter of the way from the healthy trials to the diverged ones in the suspects, and leaves the
+others free: at the edge of stability, learning rates wait while penalties move on.
+
+While there are several suspects, only half of them is fenced off, the more or the less sensitive one in
+turn: if the next trial is healthy, the others are cleared, so a single culprit is found by halving. A first
+divergence fences nothing off, since a smaller trust radius is then the better answer.
 """
 
 from __future__ import annotations
@@ -16,9 +19,9 @@ import numpy as np
 
 __all__ = ["Wall", "fence", "wall"]
 
-APPROACH = 0.25  # of the way to the diverged trials
+APPROACH = 0.25  # of the way to the diverged trials,
+CLOSE = 0.001  # unless it is shorter than this, units of the cube
 BLAMED = 0.05  # share of the largest rise along one coordinate that makes another one a suspect
-FEW = 0.5  # share of the coordinates that may be suspects for a fence to be of use
 LASTS = 8  # trials after which a fence is taken down, so that a wrong one does no harm for long
 REMEMBERED = 10  # diverged trials
 
@@ -49,7 +52,7 @@ def wall(unit: np.ndarray, step: np.ndarray, gradient: np.ndarray | None, time: 
 
 
 def fence(
-    walls: tuple[Wall, ...], low: np.ndarray, high: np.ndarray, time: int
+    walls: tuple[Wall, ...], low: np.ndarray, high: np.ndarray, sensitivity: np.ndarray, time: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Bounds (d,), (d,) of the next trial; None where nothing is fenced off.
 
@@ -57,6 +60,7 @@ def fence(
         walls: of the descent, oldest first.
         low: (d,) smallest coordinates of its healthy trials.
         high: (d,) largest ones.
+        sensitivity: (d,) size of the derivative along each coordinate.
         time: trials of the descent so far.
     """
     if not walls or time - walls[-1].time > LASTS:
@@ -66,9 +70,19 @@ def fence(
     blamed = np.stack([each.blamed for each in recent])
     above = np.all((units > high) & blamed, axis=0)
     below = np.all((units < low) & blamed, axis=0)
-    if not 0 < (above | below).sum() <= FEW * len(low):
+    suspects = above | below
+    count = int(suspects.sum())
+    if count == 0:
         return None
+    if count > 1:
+        if sum(time - each.time <= LASTS for each in recent) < 2:
+            return None
+        rank = sensitivity if len(walls) % 2 else -sensitivity
+        half = np.flatnonzero(suspects)[np.argsort(rank[suspects], kind="stable")[: (count + 1) // 2]]
+        fenced = np.isin(np.arange(len(low)), half)
+        above, below = above & fenced, below & fenced
+    down, up = units.max(axis=0) - low, units.min(axis=0) - high
     return (
-        np.where(below, low + APPROACH * (units.max(axis=0) - low), 0.0),
-        np.where(above, high + APPROACH * (units.min(axis=0) - high), 1.0),
+        np.where(below, low + APPROACH * np.where(-down > CLOSE, down, 0.0), 0.0),
+        np.where(above, high + APPROACH * np.where(up > CLOSE, up, 0.0), 1.0),
     )
