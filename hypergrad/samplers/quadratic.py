@@ -53,12 +53,20 @@ def fit(diagonal: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) ->
     if not pairs:
         empty = np.zeros((0, len(diagonal)))
         return Model(diagonal, empty, np.zeros((0, 0)))
-    steps, changes = (np.stack(rows) for rows in zip(*pairs, strict=True))
-    scaled = steps * diagonal
+    count = len(pairs)
+    wide = np.empty((2 * count, len(diagonal)))
+    steps = np.array([s for s, _ in pairs])
+    changes = wide[count:]
+    changes[:] = [y for _, y in pairs]
+    scaled = np.multiply(steps, diagonal, out=wide[:count])
     products = steps @ changes.T
     lower = np.tril(products, -1)
-    matrix = np.block([[steps @ scaled.T, lower], [lower.T, -np.diag(np.diag(products))]])
-    return Model(diagonal, np.concatenate([scaled, changes]), np.linalg.inv(matrix))
+    matrix = np.empty((2 * count, 2 * count))
+    matrix[:count, :count] = steps @ scaled.T
+    matrix[:count, count:] = lower
+    matrix[count:, :count] = lower.T
+    matrix[count:, count:] = -np.diag(np.diag(products))
+    return Model(diagonal, wide, np.linalg.inv(matrix))
 
 
 def minimize(model: Model, g: np.ndarray, low: np.ndarray, high: np.ndarray, rounds: int = 12) -> np.ndarray:
