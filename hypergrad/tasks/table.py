@@ -210,7 +210,9 @@ def _target(target: str | None, header: list[str], original: Sequence[Any], name
     stripped = str(target).strip()
     repeats = sum(str(column).strip() == stripped for column in original)
     if repeats > 1 and stripped:
-        raise DataError(f"the target {stripped!r} is the name of {repeats} columns of {name}; rename all but one")
+        raise DataError(
+            f"the target {stripped!r} is the name of {repeats} columns of {name}; rename all but one"
+        )
     if stripped not in header:
         close = nearest(stripped, header)
         hint = f"did you mean {close!r}?" if close else f"its columns are {quoted(header)}"
