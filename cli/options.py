@@ -93,6 +93,23 @@ def load_data(data: str, target: str | None, seed: int) -> Any:
         raise
 
 
+def stored_study(store: Path, which: str | None) -> Any:
+    """The study of a name, or the newest one.
+
+    Raises:
+        StudyError: the store holds no such study, or none at all.
+    """
+    from hypergrad.errors import StudyError
+    from hypergrad.study import load_study, studies
+
+    if which is None:
+        held = studies(store)
+        if not held:
+            raise StudyError(f"{store} holds no study yet; 'hypergrad tune' makes one")
+        which = held[-1].key
+    return load_study(store, which)
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout, ASCII only; numbers that are not finite are null."""
     from hypergrad.report.summary import dumps

@@ -20,8 +20,8 @@ Guards. A gradient above 10⁴ times the running scale has *exploded*, and is re
 prediction g + B s. A pair enters the model only if both its gradients are sane, s·y > 0, and value and
 gradients agree by the trapezoidal rule, |f₁ - f - ½ (g + g₁)·s| <= 0.4 (|g·s| + |g₁·s|), which a wrong
 sign, noise or a region of chaos violates. After two such disagreements in a row the incumbent's own
-gradient is doubted, and replaced by what the last trial says of it, g₁ - B s. All tests are invariant to
-the scale of the value.
+gradient is doubted, and replaced by what the last trial says of it, g₁ - B s. Where training diverged, see
+`hypergrad.samplers.walls`. All tests are invariant to the scale of the value.
 
 Source: Nocedal and Wright, Numerical Optimization, 2nd edition, chapters 4, 7 and 16.
 """
@@ -29,12 +29,14 @@ Source: Nocedal and Wright, Numerical Optimization, 2nd edition, chapters 4, 7 a
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hypergrad.samplers.base import Record
 from hypergrad.samplers.quadratic import Model, fit, minimize
+from hypergrad.samplers.walls import Wall, fence, wall
 
 __all__ = ["Descent", "advance", "begin", "converged", "hopeless", "propose"]
 
@@ -43,12 +45,17 @@ EXPLODED = 1e4  # times the running scale of the gradients
 MEMORY = 20  # pairs kept
 WIDEST = 0.5  # largest trust radius
 AGREEMENT = 0.4  # trapezoidal rule, relative
+DIVERGED = 10.0  # times the predicted fall, or all that was gained: a rise that counts as divergence
 ARMIJO = 1e-4  # sufficient decrease
 FAILURES = 7  # rejected trials in a row that end a descent
 WINDOW = 8  # trials over which progress is judged
 STALLED = 1e-5  # progress over the window, relative to that of the whole descent
 SLOW = 0.05  # the same, where a restart has integers or choices to try
 NARROWEST = 1e-9  # smallest useful step, units of the cube
+TRIED = 5  # trials over which a descent must catch up with the best trial,
+PATIENCE = 5.0  # times their progress
+FLAT = 5.0  # times the last and the next fall: further above the best trial a descent is at its bottom
+SAME = 0.02  # distance to the best trial that counts as the same minimum, units of the cube
 RECENT = 15  # gradients that make the running scale
 
 
@@ -68,6 +75,9 @@ class Descent:
         failures: rejected trials in a row.
         doubts: rejected trials since the last accepted one that disagreed with the incumbent's gradient.
         trace: f at the start and after each trial.
+        low: (d,) smallest coordinates of the trials that did not diverge.
+        high: (d,) largest ones.
+        walls: the trials that diverged.
     """
 
     incumbent: Record
@@ -81,6 +91,9 @@ class Descent:
     failures: int
     doubts: int
     trace: tuple[float, ...]
+    low: np.ndarray
+    high: np.ndarray
+    walls: tuple[Wall, ...] = ()
 
     @property
     def gained(self) -> float:
@@ -136,6 +149,8 @@ def begin(record: Record, radius: float) -> Descent | None:
         failures=0,
         doubts=0,
         trace=(record.value,),
+        low=record.unit,
+        high=record.unit,
     )
 
 
@@ -148,8 +163,10 @@ def propose(descent: Descent, factor: float = 1.0) -> tuple[np.ndarray, float]:
     """
     x, g, model = descent.incumbent.unit, descent.gradient, descent.model()
     box = np.where(descent.known, factor * descent.radius, 0.0)
-    s = minimize(model, g, np.maximum(-x, -box), np.minimum(1.0 - x, box))
-    return np.clip(x + s, 0.0, 1.0), -float(g @ s + 0.5 * (s @ model.times(s)))
+    below, above = _fence(descent) or (np.zeros_like(x), np.ones_like(x))
+    s = minimize(model, g, np.maximum(below - x, -box), np.minimum(above - x, box))
+    predicted = -float(g @ s + 0.5 * (s @ model.times(s)))
+    return np.clip(x + s, 0.0, 1.0), min(predicted, sys.float_info.max)
 
 
 def converged(descent: Descent, step: float, predicted: float, hasty: bool = False) -> bool:
@@ -169,10 +186,21 @@ def converged(descent: Descent, step: float, predicted: float, hasty: bool = Fal
     return recent < (SLOW if hasty else STALLED) * descent.gained
 
 
-def hopeless(descent: Descent, best: float, trials: int = 5, patience: float = 3.0) -> bool:
-    """Whether `patience` times the progress of the last `trials` would not bring f down to `best`."""
-    trace = descent.trace
-    return len(trace) > trials and trace[-1] - best > patience * (trace[-1 - trials] - trace[-1])
+def hopeless(descent: Descent, best: Record, predicted: float) -> bool:
+    """Whether the descent will not get below `best`, judged by its progress, its model and its place.
+
+    Args:
+        descent: the state, of another start than `best`.
+        best: the best trial of all.
+        predicted: by how much the model says that f falls in the next step.
+    """
+    trace, gap = descent.trace, descent.trace[-1] - best.value
+    if len(trace) <= 3:
+        return False
+    too_slow = len(trace) > TRIED and gap > PATIENCE * (trace[-1 - TRIED] - trace[-1])
+    at_bottom = descent.failures == 0 and gap > FLAT * max(predicted, trace[-2] - trace[-1])
+    same_place = float(np.abs(descent.incumbent.unit - best.unit).max()) < SAME
+    return too_slow or at_bottom or same_place
 
 
 def advance(descent: Descent, trial: Record) -> Descent:
@@ -185,7 +213,7 @@ def advance(descent: Descent, trial: Record) -> Descent:
     sane = math.isfinite(f1) and _sane(trial.gradient, norms)
     sane_before = descent.reported and _sane(descent.incumbent.gradient, norms)
     down = float(g @ s)
-    accepted = math.isfinite(f1) and f1 < f + ARMIJO * down
+    accepted = math.isfinite(f1) and f1 < f + (ARMIJO * down if sane_before else 0.0)
     g1, across, agrees = _completed(descent, trial, s, sane), math.nan, False
     pairs = descent.pairs
     if sane:
@@ -195,8 +223,16 @@ def advance(descent: Descent, trial: Record) -> Descent:
         if agrees and sane_before and float(s @ y) > 1e-8 * math.sqrt(float(s @ s) * float(y @ y)):
             pairs = (*pairs, (s, y))[-MEMORY:]
     state = replace(descent, norms=norms, pairs=pairs, trace=(*descent.trace, f1 if accepted else f))
+    diverged = not f1 - f <= DIVERGED * max(abs(down), descent.gained)
+    if diverged:
+        state = replace(state, walls=(*state.walls, wall(trial.unit, s, trial.gradient, len(state.trace))))
+        if _fence(state) is not None:
+            share = 1.0 if state.failures == 0 else 0.5
+            return replace(state, failures=state.failures + 1, radius=share * state.radius)
+    else:
+        state = replace(state, low=np.minimum(state.low, trial.unit), high=np.maximum(state.high, trial.unit))
     if accepted:
-        return _accept(state, trial, g1, sane, length)
+        return _accept(state, trial, g1, sane, sane_before, length)
     shrunk = replace(
         state,
         failures=state.failures + 1,
@@ -217,6 +253,10 @@ def advance(descent: Descent, trial: Record) -> Descent:
     return shrunk
 
 
+def _fence(descent: Descent) -> tuple[np.ndarray, np.ndarray] | None:
+    return fence(descent.walls, descent.low, descent.high, len(descent.trace))
+
+
 def _completed(descent: Descent, trial: Record, s: np.ndarray, sane: bool) -> np.ndarray:
     """The trial's gradient, with the model's prediction in place of what is missing or exploded."""
     reported = trial.gradient
@@ -228,17 +268,21 @@ def _completed(descent: Descent, trial: Record, s: np.ndarray, sane: bool) -> np
     return np.where(np.isfinite(reported), reported, np.where(descent.known, predicted, 0.0))
 
 
-def _accept(state: Descent, trial: Record, g1: np.ndarray, sane: bool, length: float) -> Descent:
+def _accept(
+    state: Descent, trial: Record, g1: np.ndarray, sane: bool, sane_before: bool, length: float
+) -> Descent:
     """The state with the trial as its incumbent: Δ doubles where the model was right, halves where not."""
-    predicted = float(trial.note.get("predicted", math.inf))
-    ratio = (state.incumbent.value - trial.value) / predicted if predicted > 0.0 else 0.0
-    radius = state.radius
-    if ratio > 0.5 and length > 0.8 * radius:
-        radius = min(WIDEST, 2.0 * max(radius, length))
-    elif ratio < 0.1:
-        radius = min(radius, max(0.5 * length, NARROWEST))
-    known = state.known | np.isfinite(trial.gradient) if sane and trial.gradient is not None else state.known
-    sensitivity = 0.7 * state.sensitivity + 0.3 * np.abs(g1) if sane else state.sensitivity
+    radius, predicted = state.radius, trial.note.get("predicted")
+    if predicted is not None:
+        right = (state.incumbent.value - trial.value) / predicted
+        if right > 0.5 and length > 0.8 * radius:
+            radius = min(WIDEST, 2.0 * max(radius, length))
+        elif right < 0.1:
+            radius = min(radius, max(0.5 * length, NARROWEST))
+    known, sensitivity = state.known, state.sensitivity
+    if sane and trial.gradient is not None:
+        known = known | np.isfinite(trial.gradient)
+        sensitivity = 0.7 * sensitivity + 0.3 * np.abs(g1) if sane_before else np.abs(g1)
     return replace(
         state,
         incumbent=trial,

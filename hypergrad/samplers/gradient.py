@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hypergrad.errors import SpaceError
 from hypergrad.samplers.base import Proposal, Record, Sampler, generator
 from hypergrad.samplers.descent import Descent, advance, begin, converged, hopeless, propose
 from hypergrad.space import Space
@@ -31,14 +32,14 @@ class Gradient(Sampler):
         radius: first trust radius, in units of the cube: how far each coordinate may move in the first step.
 
     Raises:
-        ValueError: a radius outside (0, 0.5].
+        SpaceError: a radius outside (0, 0.5].
     """
 
     radius: float = 0.15
 
     def __post_init__(self) -> None:
         if not 0.0 < self.radius <= 0.5:
-            raise ValueError(f"radius of Gradient is {self.radius!r}, expected a number in (0, 0.5]")
+            raise SpaceError(f"radius of Gradient is {self.radius!r}, expected a number in (0, 0.5]")
 
     def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
         """The next step of the running descent, or the start of another one; folds the history anew."""
@@ -46,11 +47,11 @@ class Gradient(Sampler):
         rng = generator(seed, number)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             current = _current(past)
-            running = [r for r in past if r.state == "running" and r.note.get("start") == current]
+            running = [r for r in past if r.state == "running" and _own(r) and r.note["start"] == current]
             descent = self._fold(past, current)
             best = _best(past)
             if descent is not None and best is not None and len(running) <= len(_WIDTHS):
-                proposal = _step(descent, current, best, (1.0, *_WIDTHS)[len(running)], space)
+                proposal = _step(descent, current, best, (1.0, *_WIDTHS)[len(running)])
                 if proposal is not None:
                     return proposal
             elif running:
@@ -60,21 +61,16 @@ class Gradient(Sampler):
 
     def _fold(self, past: Sequence[Record], current: int) -> Descent | None:
         """The state of descent number `current`; None where it has no point to start at."""
-        base = next(
-            (r.note["base"] for r in past if r.note.get("start") == current and "base" in r.note), None
-        )
-        if base is None:
-            base = next(
-                (r.number for r in past if r.note.get("start") == current and _phase(r) == "start"), None
-            )
+        base = _base(past, current)
         first = next((r for r in past if r.number == base and r.state != "running"), None)
         if first is None:
             return None
         descent = begin(first, self.radius)
         for record in past:
-            earlier = record.number <= first.number and not (current == 0 and "start" not in record.note)
-            if record.state == "running" or record is first or earlier:
+            if record.state == "running" or record is first:
                 continue
+            if record.number < first.number and (current > 0 or _own(record)):
+                continue  # only the first descent looks back, at what was enqueued before it
             if descent is not None and record.note.get("parent") == descent.incumbent.number:
                 descent = advance(descent, record)
             elif descent is None or record.value < descent.incumbent.value:
@@ -98,27 +94,40 @@ class Gradient(Sampler):
             return _start(default, "start", start)
         if best is None:
             return _start(_anywhere(space, rng, together=start % 2 == 1), "start", start)
-        if "start" not in best.note and all(record.note.get("base") != best.number for record in past):
+        if not _own(best) and all(record.note.get("base") != best.number for record in past):
             descent = begin(best, self.radius)  # enqueued, better than all else, and not yet followed
-            proposal = None if descent is None else _step(descent, start, best, 1.0, space)
+            if descent is None and sum(np.array_equal(record.unit, best.unit) for record in past) == 1:
+                return _start(best.unit, "start", start)
+            proposal = None if descent is None else _step(descent, start, best, 1.0)
             if proposal is not None:
                 return replace(proposal, note={**proposal.note, "base": best.number})
-        turn = sum(_phase(record) == "start" for record in past)
-        discrete = ~space.continuous
-        if discrete.any() and turn % 3 != 0:
-            return _start(_mutated(best.unit, discrete, rng), "start", start)
+        turn = sum(record.note.get("phase") == "start" for record in past)
+        if turn % 3 != 0 and not space.continuous.all():
+            return _start(_mutated(best.unit, space, rng), "start", start)
         if turn % 2 == 1:
             return _start(_near(best.unit, space, self.radius, rng), "start", start)
         return _start(_anywhere(space, rng, together=turn % 4 == 0), "start", start)
 
 
-def _phase(record: Record) -> str | None:
-    return record.note.get("phase")
+def _own(record: Record) -> bool:
+    """Whether this sampler proposed the trial."""
+    return record.note.get("phase") in ("start", "descent", "beside")
 
 
 def _current(past: Sequence[Record]) -> int:
     """Number of the latest descent; -1 before the first."""
-    return max((record.note["start"] for record in past if "start" in record.note), default=-1)
+    return max((record.note["start"] for record in past if _own(record)), default=-1)
+
+
+def _base(past: Sequence[Record], current: int) -> int | None:
+    """Number of the trial at which descent number `current` starts."""
+    for record in past:
+        if _own(record) and record.note["start"] == current:
+            if record.note["phase"] == "start":
+                return record.number
+            if "base" in record.note:
+                return record.note["base"]
+    return None
 
 
 def _best(past: Sequence[Record]) -> Record | None:
@@ -131,14 +140,14 @@ def _start(unit: np.ndarray, phase: str, start: int) -> Proposal:
     return Proposal(unit, wants_gradient=True, note={"phase": phase, "start": start})
 
 
-def _step(descent: Descent, start: int, best: Record, factor: float, space: Space) -> Proposal | None:
+def _step(descent: Descent, start: int, best: Record, factor: float) -> Proposal | None:
     """The next step of a descent; None where it is over."""
     unit, predicted = propose(descent, factor)
     step = float(np.abs(unit - descent.incumbent.unit).max())
     behind = best.number != descent.incumbent.number
-    if converged(descent, step, predicted, hasty=not space.continuous.all()):
+    if converged(descent, step, predicted, hasty=not descent.known.all()):
         return None
-    if behind and hopeless(descent, best.value):
+    if behind and hopeless(descent, best, predicted):
         return None
     parent = descent.incumbent.number
     note = {"phase": "descent", "start": start, "parent": parent, "predicted": predicted, "step": step}
@@ -146,9 +155,8 @@ def _step(descent: Descent, start: int, best: Record, factor: float, space: Spac
 
 
 def _near(unit: np.ndarray, space: Space, width: float, rng: np.random.Generator) -> np.ndarray:
-    """A normal perturbation of the continuous coordinates, of a random width between width / 10 and width."""
-    scale = width * 10.0 ** -rng.random()
-    moved = unit + scale * rng.standard_normal(space.dimension)
+    """A normal perturbation of the continuous coordinates, of a deviation between width / 2 and width."""
+    moved = unit + width * 2.0 ** -rng.random() * rng.standard_normal(space.dimension)
     return np.where(space.continuous, np.clip(moved, 0.0, 1.0), unit)
 
 
@@ -161,8 +169,16 @@ def _anywhere(space: Space, rng: np.random.Generator, together: bool) -> np.ndar
     return unit
 
 
-def _mutated(unit: np.ndarray, discrete: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`unit` with one integer or choice drawn anew, and each other one with probability 1 in 4."""
-    chosen = discrete & (rng.random(len(unit)) < 0.25)
-    chosen[rng.choice(np.flatnonzero(discrete))] = True
-    return np.where(chosen, rng.random(len(unit)), unit)
+def _mutated(unit: np.ndarray, space: Space, rng: np.random.Generator) -> np.ndarray:
+    """`unit` with one integer or choice changed, and each other one drawn anew with probability 1 in 4."""
+    discrete = ~space.continuous
+    moved = np.where(discrete & (rng.random(space.dimension) < 0.25), rng.random(space.dimension), unit)
+    names = [name for name, parameter in space.parameters.items() if not parameter.continuous]
+    name = names[rng.integers(len(names))]
+    parameter, columns = space.parameters[name], space.columns[name]
+    old = parameter.from_unit(unit[columns])
+    for _ in range(8):  # draws that fall on the old value again, unless there is no other
+        moved[columns] = rng.random()
+        if parameter.from_unit(moved[columns]) != old:
+            break
+    return moved

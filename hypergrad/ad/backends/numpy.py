@@ -273,7 +273,9 @@ class _Plan:
             self.lines.append(f"{add_at}({out}, {_tuple_text(params['spec'], args[1:])}, {args[0]})")
         else:
             function = self.call(_ufunc(eq), name)
-            self.lines.append(f"{function}({', '.join(args)}, {out})")
+            # NumPy deprecates the positional out of these two; elsewhere it is the faster form
+            keyword = "out=" if name in ("maximum", "minimum") else ""
+            self.lines.append(f"{function}({', '.join(args)}, {keyword}{out})")
 
     def _view(self, eq: Equation) -> None:
         name, params, atom = eq.primitive.name, eq.params, eq.inputs[0]
