@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,18 @@ class Builder:
         _depth.value = self.level
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         _depth.value = self.level - 1
         self.open = False
-        if isinstance(error, ValueError | TypeError) and isinstance(error.__cause__, HypergradError):
+        if not isinstance(error, ValueError | TypeError) or isinstance(error, HypergradError):
+            return
+        if isinstance(error.__cause__, HypergradError):
             raise error.__cause__ from None  # NumPy wraps what float(tracer) raises in array[i] = tracer
+        if isinstance(error, TypeError) and "Tracer" in str(error):
+            raise TracingError(
+                f"a traced value cannot be used here ({error}), at {source_line(traceback)}; "
+                "its number is not known yet"
+            ) from error
 
     def input(self, type: ArrayType) -> Tracer:
         """A new input variable of the Program under construction."""
@@ -129,6 +137,8 @@ def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
             if builder is None or value.builder.level > builder.level:
                 builder = value.builder
             elif value.builder is not builder and value.builder.level == builder.level:
+                value.builder.require_open()
+                builder.require_open()
                 raise TracingError(
                     f"{primitive.name} mixes values of two separate traces, at {source_line()}; "
                     "a traced value must stay in the function that it was traced in"
@@ -165,8 +175,9 @@ def no_global_draws(name: str) -> Iterator[None]:
     yield
     if _random_state() != before:
         raise TracingError(
-            f"{name} draws from NumPy's global random state while it is traced, which would freeze the "
-            "draws into constants; pass random numbers, or a numpy.random.Generator made outside, as data"
+            f"{name} draws from NumPy's global random state while it is traced, at {source_line()}, which "
+            "would freeze the draws into constants; pass random numbers, or a numpy.random.Generator made "
+            "outside, as data"
         )
 
 
