@@ -8,7 +8,8 @@ of the inner one, which is what makes derivatives nest.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -159,16 +160,25 @@ def trace(
         TracingError: the function used a traced value where NumPy needs its number, or drew
             from NumPy's global random state, whose draws would be frozen into the Program.
     """
-    builder = Builder(name)
+    with Builder(name) as builder, no_global_draws(name):
+        return builder.program(function(*[builder.input(type) for type in types]))
+
+
+@contextmanager
+def no_global_draws(name: str) -> Iterator[None]:
+    """Raise TracingError when NumPy's global random state has moved within it.
+
+    Args:
+        name: of the function that is traced.
+    """
     before = _random_state()
-    with builder:
-        outputs = function(*[builder.input(type) for type in types])
-        if _random_state() != before:
-            raise TracingError(
-                f"{name} draws from NumPy's global random state while it is traced, at {source_line()}, which "
-                "would freeze the draws into constants; pass random numbers as data"
-            )
-        return builder.program(outputs)
+    yield
+    if _random_state() != before:
+        raise TracingError(
+            f"{name} draws from NumPy's global random state while it is traced, at {source_line()}, which "
+            "would freeze the draws into constants; pass random numbers, or a numpy.random.Generator made "
+            "outside, as data"
+        )
 
 
 def _random_state() -> tuple[Any, ...]:

@@ -13,15 +13,12 @@ import sys
 import textwrap
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from hypergrad.ad.program import ArrayType, Var
 from hypergrad.errors import HypergradError, TracingError, UnsupportedError
-
-if TYPE_CHECKING:
-    from hypergrad.ad.trace import Builder
 
 __all__ = ["Tracer", "function_table", "line_of_code", "source_line", "strong", "ufunc_table"]
 
@@ -74,7 +71,7 @@ class Tracer:
     __array_priority__ = 1000
     __pandas_priority__ = 10000
 
-    def __init__(self, builder: Builder, atom: Var) -> None:
+    def __init__(self, builder: Any, atom: Var) -> None:
         self.builder = builder
         self.atom = atom
 
