@@ -93,6 +93,23 @@ def load_data(data: str, target: str | None, seed: int) -> Any:
         raise
 
 
+def stored_study(store: Path, which: str | None) -> Any:
+    """The study of a name, or the newest one.
+
+    Raises:
+        StudyError: the store holds no such study, or none at all.
+    """
+    from hypergrad.errors import StudyError
+    from hypergrad.study import load_study, studies
+
+    if which is None:
+        held = studies(store)
+        if not held:
+            raise StudyError(f"{store} holds no study yet; 'hypergrad tune' makes one")
+        which = held[-1].key
+    return load_study(store, which)
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout, ASCII only; numbers that are not finite are null."""
     from hypergrad.report.summary import dumps
@@ -105,3 +122,13 @@ def print_table(renderable: Any) -> None:
     from hypergrad.report import tables
 
     tables.write(renderable, sys.stdout)
+
+
+def one_thread() -> Any:
+    """A context in which BLAS uses one thread.
+
+    The models are small enough to lose by more, and the last bits of a result no longer depend on the number of cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")

@@ -37,15 +37,7 @@ def show(study: str | None, store: Path, sort_by: str, limit: int | None, as_jso
     The best trial is marked with a star. Vectors are shown as their range; --json has them in full, with the
     gradients, the learning curves and all that is known of each trial.
     """
-    from hypergrad.errors import StudyError
-    from hypergrad.study import load_study, studies
-
-    if study is None:
-        held = studies(store)
-        if not held:
-            raise StudyError(f"{store} holds no study yet; 'hypergrad tune' makes one")
-        study = held[-1].key
-    loaded = load_study(store, study)
+    loaded = options.stored_study(store, study)
     every = loaded.trials
     best = loaded.best.number if any(trial.finite for trial in every) else None
     chosen = sorted(every, key=ORDER[sort_by])[:limit]

@@ -99,7 +99,8 @@ def _children(tree: Any) -> tuple[tuple, list[Any], tuple] | None:
             keys = tuple(sorted(order, key=lambda key: (type(key).__name__, repr(key))))
         return keys, [tree[key] for key in keys], order
     if isinstance(tree, tuple) and hasattr(tree, "_make"):
-        return tuple(tree._fields), list(tree), ()
+        named: Any = tree
+        return tuple(named._fields), list(tree), ()
     if isinstance(tree, list | tuple):
         return tuple(range(len(tree))), list(tree), ()
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):

@@ -29,7 +29,8 @@ def _operator(name: str, *operands: Any) -> Any:
     """A Python operator: like the ufunc, but Python numbers stay weak, and powers take NumPy's short cuts."""
     if name == "power":
         x, y = operands
-        if type(y) in (int, float) and isinstance(x, Tracer) and x.dtype.kind == "f" and y in _POWERS:
+        short = type(y) in (int, float) and y in _POWERS and isinstance(x, Tracer)
+        if short and (x.dtype.kind == "f" or (type(y) is int and y == 2)):
             return apply(_BY_UFUNC[_POWERS[y]], x, operator=True)
     if name == "matmul":
         return contraction.matmul(*operands)
@@ -60,6 +61,7 @@ def _elementwise(primitive: Any) -> Callable[..., Any]:
 UFUNCS: dict[Any, Callable[..., Any]] = {
     **{ufunc: _elementwise(primitive) for ufunc, primitive in _BY_UFUNC.items()},
     np.conjugate: _conjugate,
+    np.divmod: lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
     np.matmul: contraction.matmul,
     "expit": _expit,
 }

@@ -19,7 +19,7 @@ __all__ = ["FUNCTIONS"]
 
 def _number(x: Any) -> Any:
     """A Python number as it is (its dtype yields to that of arrays), anything else as an array."""
-    return x if type(x) in (int, float) else array_of(x)
+    return x if isinstance(x, Tracer) or type(x) in (int, float) else np.asarray(x)
 
 
 def _where(condition: Any, x: Any = NO_VALUE, y: Any = NO_VALUE, /) -> Any:

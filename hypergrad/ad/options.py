@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.tracer import Tracer, source_line
+from hypergrad.ad.tracer import Tracer, source_line, strong
 from hypergrad.errors import HypergradError, ShapeError, UnsupportedError
 
 __all__ = ["NO_VALUE", "array_of", "axis_list", "flag", "integer", "reject", "sizes_of"]
@@ -16,8 +16,8 @@ NO_VALUE = np._NoValue
 
 
 def array_of(x: Any) -> Any:
-    """A tracer as it is, anything else as an ndarray."""
-    return x if isinstance(x, Tracer) else np.asarray(x)
+    """A tracer or an ndarray; what stems from a Python number is an array of its own dtype from here on."""
+    return strong(x) if isinstance(x, Tracer) else np.asarray(x)
 
 
 def reject(name: str, **options: Any) -> None:

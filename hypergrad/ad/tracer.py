@@ -12,18 +12,15 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
 
 import numpy as np
 
 from hypergrad.ad.program import ArrayType, Var
 from hypergrad.errors import HypergradError, TracingError, UnsupportedError
 
-if TYPE_CHECKING:
-    from hypergrad.ad.trace import Builder
-
-__all__ = ["Tracer", "function_table", "line_of_code", "source_line", "ufunc_table"]
+__all__ = ["Tracer", "function_table", "line_of_code", "source_line", "strong", "ufunc_table"]
 
 # Filled by hypergrad.ad.dispatch: NumPy object -> function of tracers.
 ufunc_table: dict[Any, Callable[..., Any]] = {}
@@ -47,14 +44,18 @@ def _user_frame() -> FrameType | None:
     return frame
 
 
-def source_line() -> str:
-    """``file:line `code` `` of the nearest caller that is neither hypergrad nor a numerical library."""
+def source_line(traceback: TracebackType | None = None) -> str:
+    """``file:line `code` `` of the user's code: the nearest caller, or the deepest line of a traceback."""
     frame = _user_frame()
-    if frame is None:
+    place = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        place = place if name.startswith(_FOREIGN) else (name, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    if place is None:
         return "an unknown line"
-    name = frame.f_code.co_filename
-    code = textwrap.shorten(linecache.getline(name, frame.f_lineno).strip(), 100, placeholder=" ...")
-    return f"{name}:{frame.f_lineno}" + (f" `{code}`" if code else "")
+    code = textwrap.shorten(linecache.getline(*place).strip(), 100, placeholder=" ...")
+    return f"{place[0]}:{place[1]}" + (f" `{code}`" if code else "")
 
 
 def line_of_code() -> str:
@@ -70,7 +71,7 @@ class Tracer:
     __array_priority__ = 1000
     __pandas_priority__ = 10000
 
-    def __init__(self, builder: Builder, atom: Var) -> None:
+    def __init__(self, builder: Any, atom: Var) -> None:
         self.builder = builder
         self.atom = atom
 
@@ -184,14 +185,14 @@ class Tracer:
                 f"{name} has no derivative rule, at {source_line()}; write it with supported functions, "
                 "or compute it outside the differentiated function and pass the result as data"
             )
-        return _call(rule, name, args, kwargs)
+        return strong(_call(rule, name, args, kwargs))
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TracingError(
             f"a traced value ({self.type}) was to become a plain ndarray, at {source_line()}; "
-            "build arrays of traced values with np.stack, np.concatenate or np.ones(n) * value, index plain "
-            "arrays with np.take(array, index), and use functions that dispatch (a @ b for a.dot(b); hg.nn for "
-            "scipy.special.logsumexp, softmax and log_softmax; nothing of scipy.linalg)"
+            "build arrays of traced values with np.stack, np.concatenate or np.ones(n) * value, index a plain "
+            "array with np.take_along_axis or pass it as an argument too, and use functions that dispatch "
+            "(a @ b for a.dot(b); hg.nn for scipy.special.logsumexp and softmax; nothing of scipy.linalg)"
         )
 
     def _concrete(self, what: str, instead: str) -> NoReturn:
@@ -212,7 +213,7 @@ class Tracer:
     def __index__(self) -> int:
         return self._concrete(
             "as an index or a size",
-            "index another traced array, write np.take(array, index), or pass the size as static data",
+            "index an array that is traced too, write np.take_along_axis, or pass the number as static data",
         )
 
     def __hash__(self) -> int:
@@ -290,6 +291,13 @@ class Tracer:
 
     def dot(self, other: Any) -> Any:
         return function_table[np.dot](self, other)
+
+
+def strong(value: Any) -> Any:
+    """`value`, without the weakness of what stems from Python numbers: functions of NumPy return arrays."""
+    if isinstance(value, Tracer) and value.type.weak:
+        return function_table["astype"](value, value.dtype)
+    return value
 
 
 class _NoAttributeError(UnsupportedError, AttributeError):

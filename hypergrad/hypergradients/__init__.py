@@ -1,7 +1,8 @@
 """Methods that compute hypergradients."""
 
-from hypergrad.hypergradients.base import HypergradientResult, Method, hypergradient, train
+from hypergrad.hypergradients.base import HypergradientResult, Method
 from hypergrad.hypergradients.reverse import Reverse
+from hypergrad.hypergradients.solve import hypergradient, train
 
 METHODS = {"reverse": Reverse}
 

@@ -19,9 +19,9 @@ its curvature, so that the next step turns.
 Guards. A gradient above 10⁴ times the running scale has *exploded*, and is replaced by the model's
 prediction g + B s. A pair enters the model only if both its gradients are sane, s·y > 0, and value and
 gradients agree by the trapezoidal rule, |f₁ - f - ½ (g + g₁)·s| <= 0.4 (|g·s| + |g₁·s|), which a wrong
-sign, noise or a region of chaos violates. After two such disagreements in a row the incumbent's own
-gradient is doubted, and replaced by what the last trial says of it, g₁ - B s. Where training diverged, see
-`hypergrad.samplers.walls`. All tests are invariant to the scale of the value.
+sign, noise or a region of chaos violates. After two such disagreements since it was accepted the
+incumbent's own gradient is doubted, and replaced by what the last trial says of it, g₁ - B s. Where
+training diverged, see `hypergrad.samplers.walls`. All tests are invariant to the scale of the value.
 
 Source: Nocedal and Wright, Numerical Optimization, 2nd edition, chapters 4, 7 and 16.
 """
@@ -52,6 +52,7 @@ WINDOW = 8  # trials over which progress is judged
 STALLED = 1e-5  # progress over the window, relative to that of the whole descent
 SLOW = 0.05  # the same, where a restart has integers or choices to try
 NARROWEST = 1e-9  # smallest useful step, units of the cube
+DOUBTS = 2  # disagreements in a row after which the gradient of the incumbent is replaced
 TRIED = 5  # trials over which a descent must catch up with the best trial,
 PATIENCE = 5.0  # times their progress
 FLAT = 5.0  # times the last and the next fall: further above the best trial a descent is at its bottom
@@ -74,6 +75,7 @@ class Descent:
         norms: largest finite entry of each recent gradient, rejected ones too.
         failures: rejected trials in a row.
         doubts: rejected trials since the last accepted one that disagreed with the incumbent's gradient.
+        replaced: whether `gradient` has been replaced since the last accepted trial, which happens once.
         trace: f at the start and after each trial.
         low: (d,) smallest coordinates of the trials that did not diverge.
         high: (d,) largest ones.
@@ -90,6 +92,7 @@ class Descent:
     norms: tuple[float, ...]
     failures: int
     doubts: int
+    replaced: bool
     trace: tuple[float, ...]
     low: np.ndarray
     high: np.ndarray
@@ -148,6 +151,7 @@ def begin(record: Record, radius: float) -> Descent | None:
         norms=(size,),
         failures=0,
         doubts=0,
+        replaced=False,
         trace=(record.value,),
         low=record.unit,
         high=record.unit,
@@ -241,14 +245,14 @@ def advance(descent: Descent, trial: Record) -> Descent:
             min(state.radius, length * _shrinkage(f1 - f, down, across if agrees else math.nan)), 1e-12
         ),
     )
-    if sane and (shrunk.doubts >= 2 or not sane_before):
+    if sane and not state.replaced and (shrunk.doubts >= DOUBTS or not sane_before):
         told = g1 - shrunk.model().times(s) if pairs else g1
         return replace(
             shrunk,
             gradient=np.where(state.known, told, 0.0),
             reported=False,
-            doubts=0,
-            radius=max(2 * length, shrunk.radius),
+            replaced=True,
+            radius=max(length, shrunk.radius),
         )
     return shrunk
 
@@ -293,6 +297,7 @@ def _accept(
         radius=radius,
         failures=0,
         doubts=0,
+        replaced=False,
     )
 
 

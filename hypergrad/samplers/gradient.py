@@ -35,7 +35,7 @@ class Gradient(Sampler):
         SpaceError: a radius outside (0, 0.5].
     """
 
-    radius: float = 0.15
+    radius: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0.0 < self.radius <= 0.5:

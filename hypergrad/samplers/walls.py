@@ -2,10 +2,10 @@
 
 A trial that diverged says that some coordinate went too far, but not which. The suspects are the
 coordinates in which every recent diverged trial lies beyond every healthy trial of the descent, on the same
-side; where a diverged trial has a gradient, only those that drove its value up. The next step stays within
-a quarter of the way from the healthy trials to the diverged ones in the suspects, and is free in the
-others: at the edge of stability, learning rates wait while penalties move on. A healthy trial clears the
-coordinates in which it goes as far.
+side; where a diverged trial has a gradient, only those that drove its value up. Once they are at most half
+of all, the next step stays within a quarter of the way from the healthy trials to the diverged ones in the
+suspects, and is free in the others: at the edge of stability, learning rates wait while penalties move on.
+Until then the trust radius shrinks, as after any bad trial.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = ["Wall", "fence", "wall"]
 
 APPROACH = 0.25  # of the way to the diverged trials
 BLAMED = 0.05  # share of the largest rise along one coordinate that makes another one a suspect
+FEW = 0.5  # share of the coordinates that may be suspects for a fence to be of use
 LASTS = 8  # trials after which a fence is taken down, so that a wrong one does no harm for long
 REMEMBERED = 10  # diverged trials
 
@@ -65,7 +66,7 @@ def fence(
     blamed = np.stack([each.blamed for each in recent])
     above = np.all((units > high) & blamed, axis=0)
     below = np.all((units < low) & blamed, axis=0)
-    if not (above.any() or below.any()):
+    if not 0 < (above | below).sum() <= FEW * len(low):
         return None
     return (
         np.where(below, low + APPROACH * (units.max(axis=0) - low), 0.0),

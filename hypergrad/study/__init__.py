@@ -4,7 +4,7 @@ from hypergrad.study.catalog import Summary, load_study, studies
 from hypergrad.study.runner import is_problem
 from hypergrad.study.study import Study
 from hypergrad.study.trial import Best, Trial, curve_positions
-from hypergrad.study.tune import tune
+from hypergrad.study.tuning import tune
 
 __all__ = [
     "Best",

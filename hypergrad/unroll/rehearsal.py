@@ -1,4 +1,4 @@
-"""One run of a problem's functions on plain arrays, before they are traced.
+"""One run of a problem's functions on plain arrays, beside the traced one.
 
 Traced labels and row numbers have no numbers, so that a label out of range would count as no class at all.
 Where the data hold integers, the rows with their extremes therefore pass through the functions once.
@@ -14,33 +14,35 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import ProblemError
-from hypergrad.unroll.batches import generator
+from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["rehearse"]
 
 
-def rehearse(problem: Any, hparams: Any, seed: int) -> None:
+def rehearse(trajectory: Trajectory) -> None:
     """Run the step and the outer loss on the first state and on the rows that hold the extreme integers.
-
-    Args:
-        hparams: the tree of hyperparameters, floats as arrays.
 
     Raises:
         ProblemError: an index out of range.
         HypergradError: what the functions themselves find wrong, such as a label out of range.
     """
+    problem, hyper, dtype = trajectory.problem, trajectory.hyper, trajectory.code.layout.dtype
+
+    def cast(data: Any) -> Any:
+        return tree.map(lambda leaf: np.array(leaf, dtype if leaf.dtype.kind == "f" else leaf.dtype), data)
+
+    def state() -> Any:
+        return trajectory.params(trajectory.initial())
+
+    hparams = hyper.tree([value.astype(dtype) for value in hyper.values])
     with np.errstate(all="ignore"):
-
-        def state() -> Any:
-            return tree.map(np.array, problem.init(hparams, generator(seed, "init", 0)))
-
         if _integers(problem.train):
             for batch in _batches(problem):
                 with _in_range("train"):
-                    problem.rehearse_step(state(), hparams, batch, seed)
+                    problem.rehearse_step(state(), hparams, cast(batch), trajectory.seed)
         if _integers(problem.valid):
             with _in_range("valid"):
-                problem.outer_loss(state(), hparams, tree.map(np.copy, problem.valid))
+                problem.outer_loss(state(), hparams, cast(problem.valid))
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def _batches(problem: Any) -> Iterator[Any]:
     """Batches of the length that the step sees, which hold the extremes of each integer array."""
     count, explicit = problem.batches.length, problem.batches.explicit
     if problem.batches.full:
-        yield tree.map(np.copy, problem.train)
+        yield problem.train
         return
     used = np.arange(problem.batches.rows) if explicit is None else np.unique(explicit)
     rows: dict[int, None] = {}

@@ -31,14 +31,14 @@ def start(desk):
     """``start("tune", ...)`` -> a running process of the command, in the working directory of the test."""
     running = []
 
-    def run(*arguments, stdout=subprocess.PIPE, **environment):
+    def run(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **environment):
         process = subprocess.Popen(
             [sys.executable, "-c", START, *map(str, arguments)],
             cwd=desk,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
         )
         running.append(process)
         return process

@@ -1,5 +1,7 @@
 """The front of the command line: version, help, encodings, pipes."""
 
+import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +65,24 @@ def test_a_full_disk_behind_stdout_is_one_line(start):
         errors = process.communicate()[1].decode()
     assert process.returncode == 1
     assert errors == "error: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are of POSIX")
+def test_progress_on_a_narrow_terminal(start):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = ("tune", "ridge", "--data", "diabetes", "--trials", 2)
+    process = start(*command, stderr=theirs, TERM="xterm", COLUMNS="50", NO_COLOR="1")
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other end was closed
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    output = process.communicate()[0].decode()
+    assert process.returncode == 0, shown
+    assert "trial 2/2" in shown.decode()
+    assert "Traceback" not in shown.decode()
+    assert "\x1b" not in output
+    assert output.startswith("best validation loss")

@@ -34,6 +34,21 @@ def close():
     return _close
 
 
+@pytest.fixture(scope="session")
+def close_leaves():
+    """compare(found, expected, tolerance): two trees, each leaf relative to its own norm, none of them zero."""
+
+    def compare(found, expected, tolerance):
+        expected_leaves, structure = hg.tree.flatten(expected)
+        assert hg.tree.structure(found) == structure
+        for path, a, b in zip(structure.paths(), hg.tree.leaves(found), expected_leaves, strict=True):
+            norm = float(np.linalg.norm(b))
+            assert norm > 1e-6, f"{path}: the case says nothing, its derivative is zero"
+            _close(np.asarray(a) / norm, np.asarray(b) / norm, tolerance, path)
+
+    return compare
+
+
 def _pair(f):
     """(function for NumPy, function for JAX): a pair already, or one function of (namespace, *args)."""
     import jax.numpy as jnp

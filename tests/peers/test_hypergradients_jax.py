@@ -180,41 +180,23 @@ def by_jax(jax, model, name, rate, hparams):
     return float(value), pullback(gradient)[0]
 
 
-def flat(tree, prefix=""):
-    """Leaves of nested dicts by path."""
-    if not isinstance(tree, dict):
-        return {prefix: np.asarray(tree)}
-    return {
-        p: leaf
-        for k, child in tree.items()
-        for p, leaf in flat(child, f"{prefix}/{k}" if prefix else k).items()
-    }
-
-
-def assert_equal(close, found, expected, tolerance):
-    found, expected = flat(found), flat(expected)
-    assert found.keys() == expected.keys()
-    for path, leaf in expected.items():
-        assert found[path].shape == leaf.shape
-        assert np.linalg.norm(leaf) > 1e-6, f"{path}: the case says nothing, its derivative is zero"
-        close(found[path] / np.linalg.norm(leaf), leaf / np.linalg.norm(leaf), tolerance, path)
-
-
 CASES = [(model, name, rate) for model in SIZES for name in REST for rate in RATES]
 
 
 @pytest.mark.parametrize(("model", "name", "rate"), CASES)
-def test_all_hyperparameters_at_once_equal_jax(model, name, rate, jax, close):
+def test_all_hyperparameters_at_once_equal_jax(model, name, rate, jax, close_leaves):
     """lr, momentum or betas, one penalty a weight, and the initial scale."""
     hparams = settings(model, name, rate)
     found = hg.hypergradient(problem(model, optimizer(name, rate)), hparams)
     value, gradient = by_jax(jax, model, name, rate, hparams)
     assert found.value == pytest.approx(value, rel=1e-12)
-    assert_equal(close, found.hypergradient, gradient, 1e-10)
+    close_leaves(found.hypergradient, gradient, 1e-10)
 
 
 @pytest.mark.parametrize(("model", "name", "rate"), CASES)
-def test_all_hyperparameters_at_once_equal_central_differences(model, name, rate, central_differences, close):
+def test_all_hyperparameters_at_once_equal_central_differences(
+    model, name, rate, central_differences, close_leaves
+):
     hparams = settings(model, name, rate)
     case = problem(model, optimizer(name, rate))
     found = hg.hypergradient(case, hparams)
@@ -224,26 +206,26 @@ def test_all_hyperparameters_at_once_equal_central_differences(model, name, rate
     layers = hparams["l2"]
     value_l2 = lambda l2: hg.train(case, {**hparams, "l2": l2}).value
     expected["l2"] = {layer: central_differences(value_l2, layers, layer) for layer in layers}
-    assert_equal(close, found.hypergradient, expected, 1e-6)
+    close_leaves(found.hypergradient, expected, 1e-6)
 
 
 @pytest.mark.parametrize("model", SIZES)
 @pytest.mark.parametrize("name", REST)
-def test_one_scalar_penalty(model, name, jax, close, central_differences):
+def test_one_scalar_penalty(model, name, jax, close_leaves, central_differences):
     hparams = settings(model, name, "constant", penalty="scalar")
     case = problem(model, optimizer(name, "constant"))
     found = hg.hypergradient(case, hparams)
     value, gradient = by_jax(jax, model, name, "constant", hparams)
     assert found.value == pytest.approx(value, rel=1e-12)
-    assert_equal(close, found.hypergradient, gradient, 1e-10)
+    close_leaves(found.hypergradient, gradient, 1e-10)
     outcome = lambda h: hg.train(case, h).value
     differences = {key: central_differences(outcome, hparams, key) for key in hparams}
-    assert_equal(close, found.hypergradient, differences, 1e-6)
+    close_leaves(found.hypergradient, differences, 1e-6)
 
 
 @pytest.mark.parametrize("model", SIZES)
 @pytest.mark.parametrize("name", REST)
-def test_single_precision(model, name, jax, close):
+def test_single_precision(model, name, jax, close_leaves):
     """float32 training stays within 1e-4 of the float64 derivative, in the dtypes of the hyperparameters."""
     double = settings(model, name, "per step")
     single = {
@@ -256,12 +238,12 @@ def test_single_precision(model, name, jax, close):
     case = problem(model, optimizer(name, "per step"), np.float32)
     for hparams, dtype in ((single, np.float32), (double, np.float64)):
         found = hg.hypergradient(case, hparams)
-        assert all(leaf.dtype == dtype for leaf in flat(found.hypergradient).values())
-        assert all(leaf.dtype == np.float32 for leaf in flat(found.params).values())
-        assert_equal(close, found.hypergradient, gradient, 1e-4)
+        assert all(leaf.dtype == dtype for leaf in hg.tree.leaves(found.hypergradient))
+        assert all(leaf.dtype == np.float32 for leaf in hg.tree.leaves(found.params))
+        close_leaves(found.hypergradient, gradient, 1e-4)
 
 
-def test_a_learning_rate_a_step_and_layer(jax, close):
+def test_a_learning_rate_a_step_and_layer(jax, close_leaves):
     """PerStep reads a dict over the top-level keys of params; momentum a step at the same time."""
     jnp = jax.numpy
     layers = ["layer1", "layer2"]
@@ -298,10 +280,10 @@ def test_a_learning_rate_a_step_and_layer(jax, close):
     value, gradient = jax.jit(jax.value_and_grad(outer))(hparams)
     found = hg.hypergradient(case, hparams)
     assert found.value == pytest.approx(float(value), rel=1e-12)
-    assert_equal(close, found.hypergradient, gradient, 1e-10)
+    close_leaves(found.hypergradient, gradient, 1e-10)
 
 
-def test_batches_drawn_by_the_problem(central_differences, close):
+def test_batches_drawn_by_the_problem(central_differences, close_leaves):
     """batch_size: the same seed draws the same batches, another seed others; the derivative holds for all."""
     case = problem("softmax", optimizer("Momentum", "per step"), batches=None, batch_size=B)
     hparams = settings("softmax", "Momentum", "per step", penalty="scalar")
@@ -309,12 +291,11 @@ def test_batches_drawn_by_the_problem(central_differences, close):
     again = hg.hypergradient(case, hparams, seed=3)
     other = hg.hypergradient(case, hparams, seed=4)
     assert first.value == again.value != other.value
-    for path, leaf in flat(first.hypergradient).items():
-        np.testing.assert_array_equal(flat(again.hypergradient)[path], leaf)
+    hg.tree.map(np.testing.assert_array_equal, first.hypergradient, again.hypergradient)
     for seed, result in ((3, first), (4, other)):
         outcome = lambda h, seed=seed: hg.train(case, h, seed=seed).value
         expected = {key: central_differences(outcome, hparams, key) for key in hparams}
-        assert_equal(close, result.hypergradient, expected, 1e-6)
+        close_leaves(result.hypergradient, expected, 1e-6)
 
 
 def test_the_whole_batch_ignores_the_order_of_rows():
@@ -325,7 +306,7 @@ def test_the_whole_batch_ignores_the_order_of_rows():
 
 
 @pytest.mark.parametrize("name", REST)
-def test_an_initial_scale_of_random_draws(name, central_differences, close):
+def test_an_initial_scale_of_random_draws(name, central_differences, close_leaves):
     """init may draw from its generator: keyed by the seed, so that differences see the same draws."""
 
     def drawn(hparams, rng):
@@ -336,7 +317,7 @@ def test_an_initial_scale_of_random_draws(name, central_differences, close):
     found = hg.hypergradient(case, hparams, seed=5)
     outcome = lambda h: hg.train(case, h, seed=5).value
     expected = {key: central_differences(outcome, hparams, key) for key in hparams}
-    assert_equal(close, found.hypergradient, expected, 1e-6)
+    close_leaves(found.hypergradient, expected, 1e-6)
     assert hg.train(case, hparams, seed=6).value != found.value
 
 
@@ -374,11 +355,10 @@ def test_training_only_returns_the_same_value_and_no_hypergradient():
     assert trained.hypergradient is None
     assert trained.value == derived.value
     assert trained.curve.shape == derived.curve.shape == (T,)
-    for path, leaf in flat(trained.params).items():
-        np.testing.assert_array_equal(flat(derived.params)[path], leaf)
+    hg.tree.map(np.testing.assert_array_equal, trained.params, derived.params)
 
 
-def test_a_hyperparameter_of_the_outer_loss(close, central_differences):
+def test_a_hyperparameter_of_the_outer_loss(close_leaves, central_differences):
     """Direct dependence and dependence through training add up."""
     case = problem(
         "softmax",
@@ -390,8 +370,8 @@ def test_a_hyperparameter_of_the_outer_loss(close, central_differences):
     hparams = settings("softmax", "SGD", "constant", penalty="scalar")
     found = hg.hypergradient(case, hparams)
     outcome = lambda h: hg.train(case, h).value
-    assert_equal(
-        close, found.hypergradient, {key: central_differences(outcome, hparams, key) for key in hparams}, 1e-6
+    close_leaves(
+        found.hypergradient, {key: central_differences(outcome, hparams, key) for key in hparams}, 1e-6
     )
 
 
@@ -403,7 +383,7 @@ def test_a_diverged_run_is_data():
     assert result.stats["finite"] is False
 
 
-def test_draws_inside_the_loss(central_differences, close):
+def test_draws_inside_the_loss(central_differences, close_leaves):
     """A fourth argument rng: noise keyed by seed and step, so that differences see the same noise."""
 
     def noisy(params, hparams, batch, rng):
@@ -415,5 +395,5 @@ def test_draws_inside_the_loss(central_differences, close):
     found = hg.hypergradient(case, hparams, seed=1)
     outcome = lambda h: hg.train(case, h, seed=1).value
     expected = {key: central_differences(outcome, hparams, key) for key in hparams}
-    assert_equal(close, found.hypergradient, expected, 1e-6)
+    close_leaves(found.hypergradient, expected, 1e-6)
     assert hg.train(case, hparams, seed=2).value != found.value

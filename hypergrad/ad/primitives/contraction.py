@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import axis_list
+from hypergrad.ad.options import array_of, axis_list
 from hypergrad.ad.primitives.elementwise import apply, broadcast_shape
 from hypergrad.ad.primitives.linear import permute, reshape, unbroadcast
 from hypergrad.ad.program import ArrayType, Primitive
-from hypergrad.ad.trace import Tracer, bind, source_line
+from hypergrad.ad.trace import bind, source_line
 from hypergrad.errors import ShapeError
 
 __all__ = ["dot", "matmul", "matmul_p", "tensordot"]
@@ -67,7 +67,7 @@ def matmul(a: Any, b: Any) -> Any:
 
 def dot(a: Any, b: Any) -> Any:
     """``np.dot``: a product with numbers, else the last axis of `a` with the last but one of `b`."""
-    a, b = (x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b))
+    a, b = (array_of(x) for x in (a, b))
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     if b.ndim <= 2:
@@ -77,7 +77,7 @@ def dot(a: Any, b: Any) -> Any:
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """``np.tensordot``, as one matrix product."""
-    a, b = (x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b))
+    a, b = (array_of(x) for x in (a, b))
     if isinstance(axes, int | np.integer):
         axes = (tuple(range(a.ndim - int(axes), a.ndim)), tuple(range(int(axes))))
     left, right = (axis_list(side, x.ndim, "tensordot") for side, x in zip(axes, (a, b), strict=True))
@@ -96,17 +96,17 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 def inner(a: Any, b: Any) -> Any:
     """``np.inner``: the last axes contracted."""
-    a, b = (x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b))
+    a, b = (array_of(x) for x in (a, b))
     return a * b if a.ndim == 0 or b.ndim == 0 else tensordot(a, b, ((a.ndim - 1,), (b.ndim - 1,)))
 
 
 def outer(a: Any, b: Any) -> Any:
     """``np.outer`` of the raveled operands."""
-    a, b = (x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b))
+    a, b = (array_of(x) for x in (a, b))
     return reshape(a, (a.size, 1)) * reshape(b, (1, b.size))
 
 
 def vdot(a: Any, b: Any) -> Any:
     """``np.vdot`` of the raveled operands."""
-    a, b = (x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b))
+    a, b = (array_of(x) for x in (a, b))
     return matmul(reshape(a, (a.size,)), reshape(b, (b.size,)))

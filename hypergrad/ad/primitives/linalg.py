@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.options import array_of
 from hypergrad.ad.primitives.contraction import _flip
 from hypergrad.ad.primitives.elementwise import broadcast_shape
 from hypergrad.ad.primitives.linear import convert, reshape, unbroadcast
 from hypergrad.ad.program import ArrayType, Primitive
-from hypergrad.ad.trace import Tracer, bind, source_line
+from hypergrad.ad.trace import bind, source_line
 from hypergrad.errors import ShapeError
 
 __all__ = ["solve", "solve_p"]
@@ -40,7 +41,7 @@ solve_p = Primitive("solve", _infer, np.linalg.solve, _jvp, _transpose)
 
 def solve(a: Any, b: Any) -> Any:
     """``np.linalg.solve``: `b` is one vector if it has one axis, else (a stack of) matrices."""
-    a, b = (x if isinstance(x, Tracer) else np.asarray(x) for x in (a, b))
+    a, b = (array_of(x) for x in (a, b))
     dtype = np.result_type(a.dtype, b.dtype)
     dtype = dtype if dtype.kind == "f" else np.dtype(float)
     a, b = convert(a, dtype), convert(b, dtype)

@@ -1,0 +1,108 @@
+"""`hypergradient` and `train`: a problem and its hyperparameters, checked, run, and differentiated by a method."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hypergrad import tree
+from hypergrad.ad.api import as_array, is_static
+from hypergrad.errors import DerivativeError, ProblemError
+from hypergrad.hypergradients.base import HypergradientResult, Method, chosen, disconnected, measure
+from hypergrad.hypergradients.reverse import Reverse
+from hypergrad.unroll.problem import UnrolledProblem
+from hypergrad.unroll.rehearsal import rehearse
+from hypergrad.unroll.trajectory import Trajectory
+
+__all__ = ["hypergradient", "train"]
+
+
+def unrolled(problem: Any, hparams: Any, seed: int) -> Trajectory:
+    """The trajectory of a problem, after all checks of what was given.
+
+    Raises:
+        ProblemError: no problem, no seed, hyperparameters that are no numbers or that do not fit the problem.
+    """
+    if not isinstance(problem, UnrolledProblem):
+        raise ProblemError(f"expected an hg.BilevelProblem or hg.UnrolledProblem, got {problem!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ProblemError(f"seed must be an int, 0 or more, got {seed!r}")
+    leaves, structure = tree.flatten(hparams)
+    for path, leaf in zip(structure.paths(), leaves, strict=True):
+        if not is_static(leaf):
+            as_array(leaf, f"hparams[{path!r}]" if path else "hparams")
+    problem.check(hparams)
+    try:
+        trajectory = Trajectory(problem, hparams, int(seed))
+    except KeyError as error:
+        error.add_note(f"hparams has {', '.join(structure.paths()) or 'no keys'}")
+        raise
+    signature = trajectory.hyper.signature
+    if signature not in problem.rehearsed:
+        rehearse(trajectory)
+        problem.rehearsed.add(signature)
+    return trajectory
+
+
+def hypergradient(
+    problem: Any,
+    hparams: Any,
+    method: Method | None = None,
+    seed: int = 0,
+    wrt: Sequence[str] | str | None = None,
+) -> HypergradientResult:
+    """Value and hypergradient of a training problem.
+
+    Args:
+        problem: a `BilevelProblem` or `UnrolledProblem`.
+        hparams: tree of hyperparameters in natural units. Floats and float arrays are differentiated; ints,
+            bools, strings and None are constants.
+        method: how; default `Reverse()`.
+        seed: of the initial parameters, the batches and the draws inside the loss; an int, 0 or more.
+        wrt: names ("lr", "opt/lr") to differentiate with respect to; default: all floats.
+
+    Returns:
+        A `HypergradientResult`; a run that diverges is a result with a value that is not finite.
+
+    Raises:
+        ProblemError: hyperparameters that do not fit the problem.
+        DerivativeError: `wrt` names something without a derivative.
+
+    Source: Maclaurin, Duvenaud & Adams (2015); Franceschi et al. (2017), sec. 3.
+    """
+    began = time.perf_counter()
+    method = Reverse() if method is None else method
+    if not isinstance(method, Method):
+        raise DerivativeError(
+            f"method must be one of hypergrad's methods, such as hg.Reverse(), got {method!r}"
+        )
+    with np.errstate(all="ignore"):  # a run that diverges is a result
+        trajectory = unrolled(problem, hparams, seed)
+        result = method.solve(trajectory, chosen(trajectory, wrt))
+    result.stats["seconds"] = time.perf_counter() - began
+    return result
+
+
+def train(problem: Any, hparams: Any, seed: int = 0) -> HypergradientResult:
+    """Value only: training and the outer loss, with `hypergradient` None. Arguments as in `hypergradient`."""
+    began = time.perf_counter()
+    with np.errstate(all="ignore"):  # a run that diverges is a result
+        trajectory = unrolled(problem, hparams, seed)
+        curve = np.full(trajectory.steps, np.nan)
+        state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, losses=curve)
+        value = trajectory.outer_value(state)
+        params = trajectory.params(state)
+        metrics = measure(trajectory, params)
+    seconds = time.perf_counter() - began
+    stats = {
+        "steps": trajectory.steps,
+        "step_evaluations": trajectory.evaluations["forward"],
+        "seconds": seconds,
+        "seconds_training": seconds,
+        "bytes": 0,
+        "finite": bool(np.isfinite(value)),
+    }
+    return HypergradientResult(value, None, params, stats, disconnected(trajectory), curve, metrics)
