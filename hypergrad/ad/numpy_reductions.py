@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -93,11 +94,9 @@ def _argument(primitive: Any, name: str) -> Callable[..., Any]:
 def _of_ufunc(rule: Callable[..., Any]) -> Callable[..., Any]:
     """``ufunc.reduce``: like the function, but over axis 0 unless told; a number is its own reduction."""
 
-    def reduce(x: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False,
-               **kwargs: Any) -> Any:  # fmt: skip
-        axis = None if array_of(x).ndim == 0 and axis in (0, -1, None) else axis
-        kwargs = kwargs if dtype is None else {**kwargs, "dtype": dtype}
-        return rule(x, axis=axis, out=out, keepdims=keepdims, **kwargs)
+    @functools.wraps(rule)
+    def reduce(x: Any, axis: Any = 0, **options: Any) -> Any:
+        return rule(x, axis=None if array_of(x).ndim == 0 and axis in (0, -1) else axis, **options)
 
     return reduce
 

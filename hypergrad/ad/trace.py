@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,18 @@ class Builder:
         _depth.value = self.level
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
         _depth.value = self.level - 1
         self.open = False
-        if isinstance(error, ValueError | TypeError) and isinstance(error.__cause__, HypergradError):
+        if not isinstance(error, ValueError | TypeError) or isinstance(error, HypergradError):
+            return
+        if isinstance(error.__cause__, HypergradError):
             raise error.__cause__ from None  # NumPy wraps what float(tracer) raises in array[i] = tracer
+        if isinstance(error, TypeError) and "Tracer" in str(error):
+            raise TracingError(
+                f"a traced value cannot be used here ({error}), at {source_line(traceback)}; "
+                "its number is not known yet"
+            ) from error
 
     def input(self, type: ArrayType) -> Tracer:
         """A new input variable of the Program under construction."""
@@ -128,6 +136,8 @@ def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
             if builder is None or value.builder.level > builder.level:
                 builder = value.builder
             elif value.builder is not builder and value.builder.level == builder.level:
+                value.builder.require_open()
+                builder.require_open()
                 raise TracingError(
                     f"{primitive.name} mixes values of two separate traces, at {source_line()}; "
                     "a traced value must stay in the function that it was traced in"
@@ -149,16 +159,30 @@ def trace(
         TracingError: the function used a traced value where NumPy needs its number, or drew
             from NumPy's global random state, whose draws would be frozen into the Program.
     """
-    builder = Builder(name)
-    before = _random_state()
-    with builder:
-        outputs = function(*[builder.input(type) for type in types])
-        if _random_state() != before:
+    with Builder(name) as builder, no_global_draws(name):
+        return builder.program(function(*[builder.input(type) for type in types]))
+
+
+class no_global_draws:
+    """A context that raises TracingError when NumPy's global random state has moved within it.
+
+    Args:
+        name: of the function that is traced.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        self._before = _random_state()
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if error is None and _random_state() != self._before:
             raise TracingError(
-                f"{name} draws from NumPy's global random state while it is traced, which would freeze the "
-                "draws into constants; pass random numbers, or a numpy.random.Generator made outside, as data"
+                f"{self.name} draws from NumPy's global random state while it is traced, at {source_line()}, "
+                "which would freeze the draws into constants; pass random numbers, or a numpy.random.Generator "
+                "made outside, as data"
             )
-        return builder.program(outputs)
 
 
 def _random_state() -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -44,14 +44,18 @@ def _user_frame() -> FrameType | None:
     return frame
 
 
-def source_line() -> str:
-    """``file:line `code` `` of the nearest caller that is neither hypergrad nor a numerical library."""
+def source_line(traceback: TracebackType | None = None) -> str:
+    """``file:line `code` `` of the user's code: the nearest caller, or the deepest line of a traceback."""
     frame = _user_frame()
-    if frame is None:
+    place = None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        place = place if name.startswith(_FOREIGN) else (name, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    if place is None:
         return "an unknown line"
-    name = frame.f_code.co_filename
-    code = textwrap.shorten(linecache.getline(name, frame.f_lineno).strip(), 100, placeholder=" ...")
-    return f"{name}:{frame.f_lineno}" + (f" `{code}`" if code else "")
+    code = textwrap.shorten(linecache.getline(*place).strip(), 100, placeholder=" ...")
+    return f"{place[0]}:{place[1]}" + (f" `{code}`" if code else "")
 
 
 def line_of_code() -> str:

@@ -97,7 +97,7 @@ def disconnected(trajectory: Trajectory) -> tuple[str, ...]:
     """Names of the float hyperparameters that enter nowhere."""
     code, hyper = trajectory.code, trajectory.hyper
     names = [path for path, f in zip(hyper.paths, hyper.floats, strict=True) if f]
-    uses = zip(code.reads_initial, code.reads_rows, code.reads_step, code.reads_outer, strict=True)
+    uses = zip(trajectory.start.reads, code.reads_rows, code.reads_step, code.reads_outer, strict=True)
     return tuple(name for name, used in zip(names, uses, strict=True) if not any(used))
 
 

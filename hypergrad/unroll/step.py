@@ -6,8 +6,8 @@ forward: s' = Φ(s, r, θ, b, t). vjp: given s̄' the cotangent of s', (s̄, r̄
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,75 +17,17 @@ from hypergrad import tree
 from hypergrad.ad.api import value_and_grad
 from hypergrad.ad.backends.numpy import Executable
 from hypergrad.ad.optimize import optimize
-from hypergrad.ad.primitives.linear import convert
+from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape
 from hypergrad.ad.program import ArrayType, Program, Var
 from hypergrad.ad.reverse import vjp_program
-from hypergrad.ad.trace import Builder, type_of
+from hypergrad.ad.trace import Builder, no_global_draws, type_of
+from hypergrad.errors import ProblemError
 from hypergrad.unroll.batches import generator, leaves_of
 from hypergrad.unroll.draws import Draw, TracedGenerator
-from hypergrad.unroll.layout import Layout, freeze, is_constant
+from hypergrad.unroll.hyper import Hyper
+from hypergrad.unroll.layout import Layout
 
-__all__ = ["Compiled", "Hyper", "compiled"]
-
-
-@dataclass(frozen=True)
-class Hyper:
-    """The hyperparameters of one call: floats, and constants.
-
-    Attributes:
-        structure: the whole tree.
-        paths: name of each leaf.
-        leaves: each leaf as it was given.
-        floats: for each leaf, whether it is a float.
-    """
-
-    structure: tree.Structure
-    paths: tuple[str, ...]
-    leaves: tuple[Any, ...]
-    floats: tuple[bool, ...]
-
-    @staticmethod
-    def of(hparams: Any) -> Hyper:
-        leaves, structure = tree.flatten(hparams)
-        floats = tuple(not is_constant(leaf) for leaf in leaves)
-        return Hyper(structure, tuple(structure.paths()), tuple(leaves), floats)
-
-    @property
-    def signature(self) -> Any:
-        """What a compiled problem depends on: trees, shapes, dtypes and constants, not the floats' values."""
-        return (
-            self.structure,
-            tuple(
-                (np.asarray(leaf).dtype.str, np.shape(leaf), type(leaf) is float) if f else freeze(leaf)
-                for leaf, f in zip(self.leaves, self.floats, strict=True)
-            ),
-        )
-
-    @property
-    def values(self) -> list[np.ndarray]:
-        """The float leaves as arrays."""
-        return [np.asarray(leaf) for leaf, f in zip(self.leaves, self.floats, strict=True) if f]
-
-    @property
-    def types(self) -> list[ArrayType]:
-        """Types of the float leaves; Python floats are weak, as in NumPy."""
-        return [
-            ArrayType(np.shape(leaf), np.asarray(leaf).dtype, weak=type(leaf) is float)
-            for leaf, f in zip(self.leaves, self.floats, strict=True)
-            if f
-        ]
-
-    def tree(self, floats: Sequence[Any]) -> Any:
-        """The tree with other values in the places of the floats."""
-        stream = iter(floats)
-        return self.structure.unflatten(
-            [next(stream) if f else leaf for leaf, f in zip(self.leaves, self.floats, strict=True)]
-        )
-
-    def gradients(self, floats: Sequence[Any]) -> Any:
-        """The tree with the given values in the places of the floats and None elsewhere."""
-        stream = iter(floats)
-        return self.structure.unflatten([next(stream) if f else None for f in self.floats])
+__all__ = ["Compiled", "Start", "compiled"]
 
 
 def reads(program: Program, inputs: Sequence[Var]) -> list[bool]:
@@ -95,64 +37,99 @@ def reads(program: Program, inputs: Sequence[Var]) -> list[bool]:
     return [var in used for var in inputs]
 
 
-class Compiled:
-    """A problem's programs for one signature of hyperparameters and one seed's first state.
+class Start:
+    """What `init` returns for one seed.
 
     Attributes:
-        start_layout: of what `init` returned.
-        layout: of the state vector.
-        initial: float hyperparameters -> first state vector.
-        rows: float hyperparameters -> rates of all steps, (T, R).
-        reads_initial, reads_rows, reads_step, reads_outer: for each float hyperparameter, what it enters.
+        layout: of what it returned.
+        program: float hyperparameters -> first state vector.
+        reads: for each float hyperparameter, whether the first state depends on it.
     """
 
     def __init__(self, problem: Any, hyper: Hyper, seed: int) -> None:
-        self.problem = problem
-        self.hyper = hyper
-        self._trace_initial(seed)
-        self._trace_rows()
-        self._trace_step()
-        self._trace_outer()
-
-    def _trace_initial(self, seed: int) -> None:
-        program, dtypes = self._initial_program(seed, self.hyper.types)
+        program, dtypes = self._trace(problem, hyper, seed, hyper.types)
         if len(dtypes) > 1:
-            # a float64 hyperparameter has lifted some leaves: show init every one in the narrowest dtype
+            # a float64 array among the hyperparameters has lifted some leaves: show init the narrowest dtype
             narrow = min(dtypes, key=lambda dtype: dtype.itemsize)
-            program, _ = self._initial_program(
-                seed, [ArrayType(t.shape, narrow, t.weak) for t in self.hyper.types]
-            )
-        self.initial = optimize(program)
-        self.reads_initial = reads(self.initial, self.initial.inputs)
+            seen = [ArrayType(t.shape, narrow, t.weak) for t in hyper.types]
+            program, _ = self._trace(problem, hyper, seed, seen)
+        self.program = optimize(program)
+        self.reads = reads(self.program, self.program.inputs)
 
-    def _initial_program(self, seed: int, seen: Sequence[ArrayType]) -> tuple[Program, set[np.dtype]]:
+    def _trace(
+        self, problem: Any, hyper: Hyper, seed: int, seen: Sequence[ArrayType]
+    ) -> tuple[Program, set[np.dtype]]:
         """`init` as a Program, its hyperparameters seen with the types `seen`, and the dtypes of its leaves."""
-        problem = self.problem
-        with Builder("init") as builder:
-            inputs = [builder.input(type) for type in self.hyper.types]
+        with Builder("init") as builder, no_global_draws("init"):
+            inputs = [builder.input(type) for type in hyper.types]
             shown = [
                 x if x.type == type else convert(x, type.dtype) for x, type in zip(inputs, seen, strict=True)
             ]
-            state = problem.init(self.hyper.tree(shown), generator(seed, "init", 0))
+            state = problem.init(hyper.tree(shown), generator(seed, "init", 0))
             leaves = tree.leaves(state)
             dtypes = {
                 leaf.dtype for leaf in leaves if getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
             }
             if len(dtypes) > 1 and any(x.dtype != min(dtypes, key=lambda d: d.itemsize) for x in shown):
                 return builder.program([]), dtypes
-            self.start_layout = Layout.of_state(state, "init")
-            self.layout = problem.state(self.start_layout)
-            return builder.program([problem.start(leaves, self.layout, self.start_layout)]), dtypes
+            self.layout = Layout.of_state(state, "init")
+            return builder.program([problem.start(leaves, problem.state(self.layout), self.layout)]), dtypes
+
+    @cached_property
+    def vjp(self) -> Program:
+        """(float hyperparameters, s̄_0) -> (s_0, their cotangents)."""
+        return optimize(vjp_program(self.program, [True] * len(self.program.inputs)))
+
+
+class Compiled:
+    """A problem's programs for one signature of hyperparameters.
+
+    Attributes:
+        start_layout: of what `init` returned.
+        layout: of the state vector.
+        rows: float hyperparameters -> rates of all steps, (T, R).
+        train, valid: leaves of the data, in the state's dtype.
+        reads_rows, reads_step, reads_outer: for each float hyperparameter, what it enters.
+    """
+
+    def __init__(self, problem: Any, hyper: Hyper, seed: int) -> None:
+        self.problem = problem
+        self.hyper = hyper
+        self._starts = {seed: Start(problem, hyper, seed)}
+        self.start_layout = self._starts[seed].layout
+        self.layout: Layout = problem.state(self.start_layout)
+        self.train, self._train_tree = leaves_of(problem.train, self.layout.dtype)
+        self.valid, self._valid_tree = leaves_of(problem.valid, self.layout.dtype)
+        self._trace_rows()
+        self._trace_step()
+        self._trace_outer()
+
+    def start(self, seed: int) -> Start:
+        """The first state of a seed.
+
+        Raises:
+            ProblemError: `init` returns other shapes for this seed.
+        """
+        found = self._starts.get(seed)
+        if found is None:
+            found = Start(self.problem, self.hyper, seed)
+            if found.layout != self.start_layout:
+                raise ProblemError(
+                    f"init returns other shapes or dtypes for seed {seed} than for an earlier seed"
+                )
+            self._starts = dict([*self._starts.items(), (seed, found)][-_CACHE_LIMIT:])
+        return found
 
     def _trace_rows(self) -> None:
         steps = self.problem.steps
-        with Builder("rates") as builder:
+        with Builder("rates") as builder, no_global_draws("the optimizer"):
             inputs = [builder.input(type) for type in self.hyper.types]
             leaves, structure = tree.flatten(self.problem.rates(self.hyper.tree(inputs)))
             shapes = tuple(np.shape(leaf)[1:] for leaf in leaves)
             self.row_layout = Layout(structure, shapes, self.layout.dtype)
             flat = [
-                np.reshape(leaf, (steps, n)) for leaf, n in zip(leaves, self.row_layout.sizes, strict=True)
+                reshape(leaf if np.ndim(leaf) else broadcast_to(leaf, (steps,)), (steps, n))
+                for leaf, n in zip(leaves, self.row_layout.sizes, strict=True)
             ]
             matrix = np.concatenate(flat, axis=1) if flat else np.zeros((steps, 0))
             self.rows = optimize(builder.program([matrix.astype(self.layout.dtype)]))
@@ -161,9 +138,9 @@ class Compiled:
     def _step_program(self) -> tuple[Program, tuple[Draw, ...]]:
         """The step as a Program of (s, r, θ, t, batch, draws), and its draws."""
         problem, dtype = self.problem, self.layout.dtype
-        data, structure = leaves_of(problem.train, dtype)
+        data, structure = self.train, self._train_tree
         length = problem.batches.length
-        with Builder("step") as builder:
+        with Builder("step") as builder, no_global_draws("the step"):
             state = builder.input(ArrayType((self.layout.size,), dtype))
             row = builder.input(ArrayType((self.row_layout.size,), dtype))
             theta = builder.input(ArrayType((self.theta.size,), dtype))
@@ -207,7 +184,7 @@ class Compiled:
     def _used_theta(self, program: Program) -> list[bool]:
         """Which pieces of θ an optimised step reads: pieces of the split that nothing uses are unread."""
         theta = program.inputs[2]
-        used = {atom for eq in program.equations for atom in eq.inputs if isinstance(atom, Var)}
+        used = {atom for eq in program.equations for atom in eq.inputs} | set(program.outputs)
         for eq in program.equations:
             if eq.primitive.name == "split" and eq.inputs[0] is theta:
                 return [var in used for var in eq.outputs]
@@ -215,8 +192,8 @@ class Compiled:
 
     def _trace_outer(self) -> None:
         problem, dtype = self.problem, self.layout.dtype
-        data, structure = leaves_of(problem.valid, dtype)
-        with Builder("outer_loss") as builder:
+        data, structure = self.valid, self._valid_tree
+        with Builder("outer_loss") as builder, no_global_draws("outer_loss"):
             state = builder.input(ArrayType((self.layout.size,), dtype))
             hypers = [builder.input(ArrayType(type.shape, dtype)) for type in self.hyper.types]
             rows = [builder.input(type_of(leaf)) for leaf in data]
@@ -234,8 +211,7 @@ class Compiled:
                 ct_hypers = []
             program = builder.program([value, ct_state, *ct_hypers])
         self.outer = optimize(program)
-        # a hyperparameter that the outer loss ignores has the constant cotangent zero
-        self.reads_outer = [isinstance(atom, Var) for atom in self.outer.outputs[2:]]
+        self.reads_outer = reads(self.outer, self.outer.inputs[1 : 1 + len(hypers)])
 
     # Executables, made when they are first needed -------------------------------------------------
     @cached_property
@@ -266,24 +242,28 @@ class Compiled:
         return Executable(optimize(Program(outer.inputs, outer.equations, outer.outputs[:1], "outer_loss")))
 
     @cached_property
-    def initial_vjp(self) -> Program:
-        """(float hyperparameters, s̄_0) -> (s_0, their cotangents)."""
-        return optimize(vjp_program(self.initial, [True] * len(self.initial.inputs)))
-
-    @cached_property
     def rows_vjp(self) -> Program:
         """(float hyperparameters, cotangent (T, R)) -> (rates, their cotangents)."""
         return optimize(vjp_program(self.rows, [True] * len(self.rows.inputs)))
 
 
 _CACHE_LIMIT = 16
+_LOCK = threading.Lock()
 
 
 def compiled(problem: Any, hyper: Hyper, seed: int) -> Compiled:
-    """The compiled programs of `problem`, from its cache where the signature and the seed are known."""
-    key = (hyper.signature, int(seed))
-    found = problem.compiled.pop(key, None) or Compiled(problem, hyper, seed)
-    problem.compiled[key] = found
-    while len(problem.compiled) > _CACHE_LIMIT:
-        problem.compiled.pop(next(iter(problem.compiled)))
+    """The compiled programs of `problem`, from its cache where the signature is known.
+
+    Args:
+        seed: whose first state a new signature is compiled with.
+    """
+    key = hyper.signature
+    found = problem.compiled.get(key)
+    if found is None:
+        found = Compiled(problem, hyper, seed)
+    with _LOCK:
+        problem.compiled.pop(key, None)
+        problem.compiled[key] = found  # the latest last
+        while len(problem.compiled) > _CACHE_LIMIT:
+            problem.compiled.pop(next(iter(problem.compiled)))
     return found

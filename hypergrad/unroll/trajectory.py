@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.forward import evaluate
-from hypergrad.unroll.batches import generator, leaves_of
-from hypergrad.unroll.step import Compiled, Hyper, compiled
+from hypergrad.unroll.batches import generator
+from hypergrad.unroll.hyper import Hyper
+from hypergrad.unroll.step import Compiled, Start, compiled
 
 __all__ = ["Trajectory"]
 
@@ -33,8 +34,8 @@ class Trajectory:
         self.steps: int = problem.steps
         self.evaluations = {"forward": 0, "backward": 0}
         code, dtype = self.code, self.code.layout.dtype
-        self._data, _ = leaves_of(problem.train, dtype)
-        self._valid, _ = leaves_of(problem.valid, dtype)
+        self.start: Start = code.start(self.seed)
+        self._data, self._valid = code.train, code.valid
         values = self.hyper.values
         self.rows = np.ascontiguousarray(evaluate(code.rows, values)[0], dtype)
         used = [v for v, u in zip(values, code.reads_step, strict=True) if u]
@@ -58,7 +59,7 @@ class Trajectory:
 
     def initial(self) -> np.ndarray:
         """The first state vector, (N,)."""
-        return np.array(evaluate(self.code.initial, self.hyper.values)[0], self.code.layout.dtype)
+        return np.array(evaluate(self.start.program, self.hyper.values)[0], self.code.layout.dtype)
 
     def _prepare(self, t: int) -> None:
         """Load the row, batch and draws of step t into the input buffers."""
@@ -72,7 +73,7 @@ class Trajectory:
         if self._draws:
             rng = generator(self.seed, "draws", t)
             for (method, shape), buffer in zip(self.code.draws, self._draws, strict=True):
-                buffer[...] = getattr(rng, method)(shape)
+                buffer[...] = getattr(rng, method)(shape, _drawn(buffer.dtype))
 
     def forward(self, state: np.ndarray, start: int, stop: int, keep: np.ndarray | None = None,
                 losses: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
@@ -94,22 +95,32 @@ class Trajectory:
                 self._prepare(t)
                 if keep is not None:
                     keep[t - start] = here if (t - start) % 2 == 0 else there
-                (odd if (t - start) % 2 == 0 else even)()
+                self.evaluations["forward"] += 1
+                try:
+                    (odd if (t - start) % 2 == 0 else even)()
+                except np.linalg.LinAlgError:  # a singular matrix: training has diverged
+                    return np.full_like(state, np.nan)
                 if losses is not None:
                     losses[t] = loss
-        self.evaluations["forward"] += stop - start
         return here if (stop - start) % 2 == 0 else there
 
     def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
         """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself."""
+        inputs = [state, *self._cast(), *self._valid]
         with np.errstate(all="ignore"):
-            value, ct_state, *ct_hypers = self.code.outer_executable(state, *self._cast(), *self._valid)
+            try:
+                value, ct_state, *ct_hypers = self.code.outer_executable(*inputs)
+            except np.linalg.LinAlgError:
+                return float("nan"), np.full_like(state, np.nan), [v * np.nan for v in self._cast()]
         return float(value), ct_state, ct_hypers
 
     def outer_value(self, state: np.ndarray) -> float:
         """Outer loss of a final state."""
         with np.errstate(all="ignore"):
-            return float(self.code.outer_value(state, *self._cast(), *self._valid)[0])
+            try:
+                return float(self.code.outer_value(state, *self._cast(), *self._valid)[0])
+            except np.linalg.LinAlgError:
+                return float("nan")
 
     def _cast(self) -> list[np.ndarray]:
         return [value.astype(self.code.layout.dtype) for value in self.hyper.values]
@@ -178,7 +189,12 @@ class Adjoint:
             if any(code.reads_rows):
                 for i, ct in enumerate(evaluate(code.rows_vjp, [*values, self.rows])[1:]):
                     total[i] = total[i] + ct
-            if any(code.reads_initial):
-                for i, ct in enumerate(evaluate(code.initial_vjp, [*values, self.state])[1:]):
+            if any(of.start.reads):
+                for i, ct in enumerate(evaluate(of.start.vjp, [*values, self.state])[1:]):
                     total[i] = total[i] + ct
         return [ct.astype(value.dtype) for ct, value in zip(total, values, strict=True)]
+
+
+def _drawn(dtype: np.dtype) -> Any:
+    """The dtype that NumPy's generators draw in for a state of the given dtype."""
+    return np.float32 if dtype == np.float32 else np.float64

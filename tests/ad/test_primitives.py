@@ -442,7 +442,9 @@ def test_promotion_of_operators(operator):
     """Operators with a traced value on the left, on the right or on both sides: NumPy's dtype and value."""
     f = OPERATORS[operator]
     static = (int, bool)
-    operands = [OPERANDS[k] for k in ("f8", "f4", "i8", "bool", "f4 scalar", "0-d f8", "float", "int", "true")]
+    operands = [
+        OPERANDS[k] for k in ("f8", "f4", "i8", "bool", "f4 scalar", "0-d f8", "float", "int", "true")
+    ]
     for x in operands:
         for y in operands:
             if type(x) in (*static, float) and type(y) in (*static, float):

@@ -88,7 +88,6 @@ def test_a_first_state_that_is_not_finite(init):
     assert result.stats["finite"] is False
 
 
-@pytest.mark.xfail(strict=True, reason="a singular matrix raises LinAlgError out of the compiled step")
 def test_a_singular_system_is_a_result():
     problem = hg.UnrolledProblem(
         init=lambda hparams, rng: np.ones(2),

@@ -95,7 +95,6 @@ def test_a_number_of_numpy_does_not_widen_one_leaf(classifier, hparams, number):
     assert hg.train(problem, {**hparams, "scale": number}).params["w"].dtype == np.float32
 
 
-@pytest.mark.xfail(strict=True, reason="a NumPy number widens a state of which it scales every leaf")
 @pytest.mark.parametrize("number", NUMPY_NUMBERS, ids=["scalar", "array"])
 def test_a_number_of_numpy_does_not_widen_every_leaf(number):
     problem = hg.UnrolledProblem(

@@ -137,7 +137,7 @@ def _tie(x: Any, y: Any) -> Any:
 
 
 def _hypot(out: Any, x: Any) -> Any:
-    return x / _nonzero(out)
+    return _where_nonzero(out, x / _nonzero(out))
 
 
 _LOG2, _LOG10 = float(np.log(2.0)), float(np.log(10.0))
