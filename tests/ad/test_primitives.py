@@ -162,6 +162,7 @@ ROWS: dict[str, list[Example]] = {
         ex(lambda x, y: np.where(x > 0, x, y), COLUMN, M),
         ex(lambda x: np.where(x > 0, 1, 0) * x, V),
         ex(lambda x: np.where(True, x, 0), ZERO_D),
+        ex(lambda x, y: np.where(M > 0, x, y), V[:3], ZERO_D),
         ex(lambda x: np.where(INTS, x, 0), V),
     ],
     "convert": [
