@@ -64,12 +64,13 @@ def grad(
     space = chosen.space(dataset)
     hparams = space.defaults() if trial is None else stored_hparams(space, store, study, trial)
     problem = chosen.problem(dataset, hparams)
-    result = hg.hypergradient(problem, hparams, seed=seed)
 
     def value(moved: Any) -> float:
         return float(hg.train(problem, moved, seed=seed).value)
 
-    leaves = compare(value, hparams, result.hypergradient, wrt, coordinates, seed)
+    with options.one_thread():
+        result = hg.hypergradient(problem, hparams, seed=seed)
+        leaves = compare(value, hparams, result.hypergradient, wrt, coordinates, seed)
     if as_json:
         options.print_json(
             {

@@ -122,3 +122,13 @@ def print_table(renderable: Any) -> None:
     from hypergrad.report import tables
 
     tables.write(renderable, sys.stdout)
+
+
+def one_thread() -> Any:
+    """A context in which BLAS uses one thread.
+
+    The models are small enough to lose by more, and the last bits of a result no longer depend on the number of cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")

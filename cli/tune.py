@@ -69,7 +69,8 @@ def tune(as_json: bool, quiet: bool, **arguments: Any) -> None:
     """
     request = Request(**arguments)
     try:
-        result = tune_summary(request, silent=quiet or as_json)
+        with options.one_thread():
+            result = tune_summary(request, silent=quiet or as_json)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; the same command continues") from None
     if as_json:

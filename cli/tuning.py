@@ -101,6 +101,7 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
         seed=request.seed,
         sampler=request.sampler,
         trials=study.finished,
+        step_evaluations=round(sum(trial.cost for trial in study.trials)),
         seconds=time.monotonic() - began,
         groups=list(dataset.groups),
         best=Best(trial=best.number, value=best.value, hparams=best.hparams),

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hypergrad import errors, nn, optim, tree
+from hypergrad import errors, nn, tree
 from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
 from hypergrad.ad.check import check_grads
 from hypergrad.ad.compiled import compile
-from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
-from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
 
 if TYPE_CHECKING:
-    from hypergrad import samplers, tasks
+    from hypergrad import optim, samplers, tasks
+    from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
+    from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
 
 __all__ = [
     "BilevelProblem",
@@ -51,8 +51,15 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Loaded when first used, since they import more than NumPy.
+# Loaded when first used, so that importing hypergrad costs little more than importing NumPy.
 _LAZY = {
+    "BilevelProblem": "hypergrad.unroll.problem",
+    "HypergradientResult": "hypergrad.hypergradients",
+    "Reverse": "hypergrad.hypergradients",
+    "UnrolledProblem": "hypergrad.unroll.problem",
+    "hypergradient": "hypergrad.hypergradients",
+    "optim": "hypergrad.optim",
+    "train": "hypergrad.hypergradients",
     "Categorical": "hypergrad.space",
     "Float": "hypergrad.space",
     "Int": "hypergrad.space",

@@ -8,8 +8,7 @@ of the inner one, which is what makes derivatives nest.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -164,21 +163,26 @@ def trace(
         return builder.program(function(*[builder.input(type) for type in types]))
 
 
-@contextmanager
-def no_global_draws(name: str) -> Iterator[None]:
-    """Raise TracingError when NumPy's global random state has moved within it.
+class no_global_draws:
+    """A context that raises TracingError when NumPy's global random state has moved within it.
 
     Args:
         name: of the function that is traced.
     """
-    before = _random_state()
-    yield
-    if _random_state() != before:
-        raise TracingError(
-            f"{name} draws from NumPy's global random state while it is traced, at {source_line()}, which "
-            "would freeze the draws into constants; pass random numbers, or a numpy.random.Generator made "
-            "outside, as data"
-        )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        self._before = _random_state()
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if error is None and _random_state() != self._before:
+            raise TracingError(
+                f"{self.name} draws from NumPy's global random state while it is traced, at {source_line()}, "
+                "which would freeze the draws into constants; pass random numbers, or a numpy.random.Generator "
+                "made outside, as data"
+            )
 
 
 def _random_state() -> tuple[Any, ...]:

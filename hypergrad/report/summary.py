@@ -47,6 +47,7 @@ class TuneSummary(Frozen):
     seed: int = Field(description="seed of the split, the batches and the sampler")
     sampler: str = Field(description="name of the sampler")
     trials: int = Field(description="finished trials that the study holds")
+    step_evaluations: int = Field(description="training steps run by all trials, forwards and backwards")
     seconds: float = Field(description="wall time of this command, in seconds")
     best: Best
     groups: list[str] = Field(description="names of the source columns, in the order of l2_group")

@@ -22,8 +22,9 @@ from hypergrad.unroll.problem import BilevelProblem
 
 __all__ = ["Task", "cross_entropy", "half_squared_error"]
 
-LR = 0.01  # with momentum 0.9: what deep-learning libraries start from
-L2 = 0.01
+# Customary rates of training with momentum 0.9: 0.1 (with decay 1e-4: He et al. 2016, sec. 3.4), and 0.01 where
+# the gradient is noisy (batches) or its curvature does not fade (squared error).
+LR, LR_CAREFUL, LR_LOW, MOMENTUM, L2 = 0.1, 0.01, 0.001, 0.9, 1e-4
 
 
 def cross_entropy(outputs: Any, y: Any) -> Any:
@@ -42,10 +43,15 @@ class Task(ABC):
 
     The space, common to all tasks: ``lr_knots`` (the learning rate at `knots` equally spaced moments,
     geometric in between), ``momentum``, and ``l2_group``, a factor on the penalty of the weights that read
-    one source column. The fewer validation rows there are a source column, the nearer its factor stays to 1:
-    it lies between 1/r and r, ``r = n_valid / (4 groups)`` clipped to [1.5, 10]. Where features are
-    strongly correlated, rates are lowered by the largest eigenvalue of their second moment, so that the
-    defaults do not diverge.
+    one source column. Tens of hyperparameters can fit the validation rows as well as the training rows can
+    be fitted, so the ranges are chosen to leave little room for that:
+
+    - rates and momentum end at the customary values (0.1 and 0.9), since at the edge of stability a
+      schedule can steer the last steps towards single validation rows; the default rate is 0.1, or 0.01
+      on batches and for regression. All rates are lowered where the largest eigenvalue λ of xᵀx / n is
+      above 15, so that 0.1 becomes 1.5 / λ and the defaults do not diverge;
+    - the fewer validation rows there are a source column, the nearer its factor stays to 1: it lies
+      between 1/r and r, r = n_valid / (8 groups) clipped to [1.5, 10].
 
     Attributes:
         name: of the task, as in the registry.
@@ -54,7 +60,7 @@ class Task(ABC):
         knots: of the learning rate.
     """
 
-    steps: int = 200
+    steps: int = 300
     batch_size: int = 128
     knots: int = 16
 
@@ -98,11 +104,13 @@ class Task(ABC):
         """
         self.row_loss(dataset)
         groups = len(dataset.groups)
-        reach = float(np.clip(round(len(dataset.valid["y"]) / (4 * groups), 1), 1.5, 10.0))
-        rate = _default_rate(dataset.train["x"])
+        reach = float(np.clip(round(len(dataset.valid["y"]) / (8 * groups), 1), 1.5, 10.0))
+        high = _stable_rate(dataset.train["x"])
+        bold = dataset.kind == "classification" and self._batch_size(dataset) is None
+        default = high if bold else high * (LR_CAREFUL / LR)
         return Space(
-            lr_knots=Float(rate / 10, rate * 10, log=True, default=rate, shape=(self.knots,)),
-            momentum=Float(0.5, 0.95, default=0.9),
+            lr_knots=Float(high * (LR_LOW / LR), high, log=True, default=default, shape=(self.knots,)),
+            momentum=Float(0.5, MOMENTUM, default=MOMENTUM),
             l2_group=Float(1 / reach, reach, log=True, default=1.0, shape=(groups, 1)),
             **self.parameters(dataset),
         )
@@ -135,6 +143,9 @@ class Task(ABC):
         with np.errstate(all="ignore"):
             return {part: self._judge(dataset, params, data) for part, data in parts.items()}
 
+    def _batch_size(self, dataset: Dataset) -> int | None:
+        return self.batch_size if len(dataset.train["y"]) >= 2 * self.batch_size else None
+
     def _judge(self, dataset: Dataset, params: Any, data: Mapping[str, np.ndarray]) -> dict[str, float]:
         outputs = np.asarray(self.outputs(params, data["x"]))
         loss = float(np.mean(self.row_loss(dataset)(outputs, self.targets(dataset, data["y"]))))
@@ -144,11 +155,11 @@ class Task(ABC):
         return {"loss": loss, "rmse": float(np.sqrt(np.mean(error**2)))}
 
 
-def _default_rate(x: np.ndarray) -> float:
-    """The default learning rate: `LR`, or less where ¼ / λ is less, λ the largest eigenvalue of xᵀx / n."""
-    small = x.T @ x if x.shape[1] <= x.shape[0] else x @ x.T
-    largest = float(np.linalg.eigvalsh(small)[-1]) / len(x)
-    return min(LR, float(f"{0.25 / largest:.1g}"))
+def _stable_rate(x: np.ndarray) -> float:
+    """`LR`, or 1.5 / λ where that is less, λ the largest eigenvalue of xᵀx / n; one significant digit."""
+    gram = x.T @ x if x.shape[1] <= x.shape[0] else x @ x.T
+    largest = float(np.linalg.eigvalsh(gram)[-1]) / len(x)
+    return min(LR, float(f"{1.5 / largest:.0e}")) if largest > 0 else LR
 
 
 @lru_cache(maxsize=8)
@@ -179,5 +190,5 @@ def _problem(task: Task, dataset: Dataset) -> BilevelProblem:
         test=part(dataset.test),
         optimizer=Momentum(lr=PiecewiseLinear("lr_knots", log=True), momentum="momentum"),
         steps=task.steps,
-        batch_size=task.batch_size if len(dataset.train["y"]) >= 2 * task.batch_size else None,
+        batch_size=task._batch_size(dataset),
     )

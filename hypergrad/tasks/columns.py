@@ -22,6 +22,7 @@ __all__ = ["KINDS", "Target", "feature_column", "target_column"]
 KINDS = ("classification", "regression")
 _MOSTLY = 0.9  # share of numbers above which the other values of a column are taken for gaps
 _LABELS = 20  # an integer target with more values is a quantity
+_LARGEST = 1e150  # its square is still finite
 _ISO = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?"
 _DAY = pd.Timedelta(days=1)
 
@@ -96,14 +97,13 @@ def _dates(column: pd.Series) -> pd.Series | None:
     return (moments - pd.Timestamp(0, tz="UTC")) / _DAY
 
 
-def _finite(numbers: pd.Series, name: str, table: Table) -> None:
-    """Raises for the first infinity of a column."""
-    infinite = np.flatnonzero(np.isinf(numbers.to_numpy()))
-    if len(infinite):
-        raise DataError(
-            f"column {name!r} holds an infinite value in {table.where(infinite[0])}; "
-            "replace it with a number, or leave it empty"
-        )
+def _check_size(numbers: np.ndarray, what: str, table: Table, rows: np.ndarray | None = None) -> None:
+    """Raises for the first number that is infinite, or too large to be squared."""
+    for wrong in np.flatnonzero(np.abs(numbers) > _LARGEST)[:1]:
+        where = table.where(wrong if rows is None else rows[wrong])
+        if np.isinf(numbers[wrong]):
+            raise DataError(f"{what} is infinite in {where}; correct the value, or leave it empty")
+        raise DataError(f"{what} is {numbers[wrong]:g} in {where}, too large to be standardised; rescale it")
 
 
 def feature_column(table: Table, name: str) -> tuple[str, pd.Series, list[str]]:
@@ -114,7 +114,7 @@ def feature_column(table: Table, name: str) -> tuple[str, pd.Series, list[str]]:
     others are taken for gaps, with a note.
 
     Raises:
-        DataError: the column has no values, or an infinite one, or complex numbers.
+        DataError: the column has no values, or an infinite or huge one, or complex numbers.
     """
     column = _clean(table.frame[name])
     if column.isna().all():
@@ -125,7 +125,7 @@ def feature_column(table: Table, name: str) -> tuple[str, pd.Series, list[str]]:
         )
     numbers = _numbers(column)
     if numbers is not None:
-        _finite(numbers, name, table)
+        _check_size(numbers.to_numpy(), f"column {name!r}", table)
         odd = column[numbers.isna() & column.notna()]
         note = f"column {name!r}: {len(odd)} value(s) that are no numbers, such as {str(next(iter(odd), ''))!r}, "
         return "number", numbers, [note + "are treated as missing"] if len(odd) else []
@@ -142,7 +142,7 @@ def target_column(table: Table, kind: str | None = None) -> Target:
     ``max(2, min(20, sqrt(n)))`` different values in n rows; else regression. `kind` overrides this.
 
     Raises:
-        DataError: no target is known, all are equal, one is infinite, or they do not fit `kind`.
+        DataError: no target is known, all are equal, one is infinite or huge, or they do not fit `kind`.
         UnknownNameError: no such `kind`.
     """
     if kind is not None and kind not in KINDS:
@@ -190,19 +190,13 @@ def _numeric_target(table: Table, column: pd.Series, rows: np.ndarray, kind: str
         return None
     numbers = _numbers(column)
     if numbers is not None:
-        values = numbers.reset_index(drop=True)
-        odd = np.flatnonzero(values.isna())
+        odd = np.flatnonzero(numbers.isna())
         if len(odd):
             raise DataError(
                 f"the target {name!r} is {str(column.iloc[odd[0]])!r} in {table.where(rows[odd[0]])}, "
                 "among numbers; correct the value, or leave it empty"
             )
-        infinite = np.flatnonzero(np.isinf(values))
-        if len(infinite):
-            raise DataError(
-                f"the target {name!r} is infinite in {table.where(rows[infinite[0]])}; "
-                "correct the value, or leave it empty"
-            )
+        _check_size(numbers.to_numpy(), f"the target {name!r}", table, rows)
         return numbers.to_numpy()
     if _dates(column) is not None:
         raise DataError(

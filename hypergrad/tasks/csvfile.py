@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,14 +18,7 @@ from hypergrad.errors import DataError
 __all__ = ["Parsed", "frame", "parse"]
 
 SEPARATORS = (";", "\t", "|", ",")  # in this order where two fit equally well: text holds commas most often
-MISSING = (
-    "?",
-    "-",
-    "--",
-    ".",
-    "nil",
-    "NIL",
-)  # read as missing values, beside those pandas knows (NA, nan, null, ...)
+MISSING = ("?", "-", "--", ".", "nil", "NIL")  # beside those pandas knows: NA, nan, null, None, ...
 _SNIFFED = 200  # rows looked at for the separator
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 _MAGIC = {
@@ -127,7 +121,7 @@ def _decode(raw: bytes, name: str) -> tuple[str, list[str]]:
         return raw.decode("latin-1"), [f"line {line} is not UTF-8, so the file was read as Latin-1"]
 
 
-def _rows(text: str, separator: str) -> csv.reader:  # type: ignore[valid-type]
+def _rows(text: str, separator: str) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
 
 

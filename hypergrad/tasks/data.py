@@ -170,16 +170,11 @@ def _scaled(table: Table, target: Target, train: np.ndarray) -> tuple[np.ndarray
     """Labels as they are; numbers standardised by the training rows, with their mean and deviation."""
     if target.kind == "classification":
         return target.values, (0.0, 1.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = float(target.values[train].mean()), float(target.values[train].std())
-        scaled = (target.values - mean) / std if std > 0 else np.full(len(target.values), np.nan)
-    if (target.values[train] == target.values[train][0]).all():
+    seen = target.values[train]
+    mean, std = float(seen.mean()), float(seen.std())
+    if std == 0.0 or (seen == seen[0]).all():
         raise DataError(
             f"the target {table.target!r} has the same value in all training rows of {table.name}; "
             "choose a column that varies more"
         )
-    if not np.isfinite(scaled).all():
-        raise DataError(
-            f"the target {table.target!r} of {table.name} holds numbers too large to be standardised; rescale it"
-        )
-    return scaled, (mean, std)
+    return (target.values - mean) / std, (mean, std)

@@ -26,7 +26,7 @@ class Linear(Task, ABC):
     def parameters(self, dataset: Dataset) -> dict[str, Float]:
         return {
             "scale": Float(1e-3, 1.0, log=True, default=0.1),
-            "l2": Float(1e-4, 0.1, log=True, default=L2),
+            "l2": Float(1e-5, 1.0, log=True, default=L2),
         }
 
     def initial(self, features: int, outputs: int, hparams: Mapping[str, Any], rng: Any) -> dict[str, Any]:

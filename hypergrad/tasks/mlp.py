@@ -32,7 +32,7 @@ class MLP(Task):
     name: ClassVar[str] = "mlp"
 
     def parameters(self, dataset: Dataset) -> dict[str, Float]:
-        scale, l2 = Float(0.1, 3.0, log=True, default=1.0), Float(1e-4, 0.1, log=True, default=L2)
+        scale, l2 = Float(0.1, 3.0, log=True, default=1.0), Float(1e-5, 1.0, log=True, default=L2)
         return {"scale_hidden": scale, "scale_out": scale, "l2_hidden": l2, "l2_out": l2}
 
     def initial(self, features: int, outputs: int, hparams: Mapping[str, Any], rng: Any) -> dict[str, Any]:

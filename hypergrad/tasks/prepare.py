@@ -13,9 +13,10 @@ from hypergrad.errors import DataError
 from hypergrad.tasks.columns import feature_column
 from hypergrad.tasks.table import Table, quoted
 
-__all__ = ["MAX_CATEGORIES", "Preparation", "columns_of", "prepare"]
+__all__ = ["CUT", "MAX_CATEGORIES", "Preparation", "columns_of", "prepare"]
 
 MAX_CATEGORIES = 20  # one-hot columns of one source column; rarer categories share the last
+CUT = 5.0  # standard deviations
 _RARE = 2  # a category in fewer training rows shares the column "other"
 _NAMES = 10  # training rows from which a column of all different texts is taken for names
 
@@ -44,8 +45,7 @@ class Preparation:
         """(n, p) float64 features of the rows of `frame`, whose columns are as `columns_of` made them."""
         chosen = frame[list(self.columns)]
         chosen.columns = [str(j) for j in range(len(self.columns))]
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.ascontiguousarray(self.transformer.transform(chosen), dtype=np.float64)
+        return np.ascontiguousarray(self.transformer.transform(chosen), dtype=np.float64)
 
 
 def columns_of(table: Table, rows: np.ndarray) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
@@ -63,18 +63,19 @@ def columns_of(table: Table, rows: np.ndarray) -> tuple[pd.DataFrame, dict[str, 
 def prepare(frame: pd.DataFrame, kinds: dict[str, str], train: np.ndarray, name: str) -> Preparation:
     """The transformation learned from the rows `train` of `frame`.
 
-    Numbers: gaps become the median, with a column that says where; then mean 0 and variance 1. Categories:
+    Numbers: gaps become the median, with a column that says where; then mean 0 and variance 1, cut at ±`CUT`,
+    so that a stray value, or a column that is almost constant, does not decide the loss. Categories:
     gaps become the category ``missing``, at most `MAX_CATEGORIES` one-hot columns, a category unseen or in
     a single row counts as ``other``. Columns without a value, of one value, or of all different texts
     (names, identifiers) among the training rows are left out, with a note.
 
     Raises:
-        DataError: no column is left, or a value is too large to be standardised.
+        DataError: no column is left.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
     seen = frame.iloc[train]
     kept, notes = _kept(seen, kinds)
@@ -86,7 +87,11 @@ def prepare(frame: pd.DataFrame, kinds: dict[str, str], train: np.ndarray, name:
         kind: [str(j) for j, column in enumerate(kept) if kinds[column] == kind]
         for kind in ("number", "category")
     }
-    number = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    number = make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True),
+        StandardScaler(),
+        FunctionTransformer(np.clip, kw_args={"a_min": -CUT, "a_max": CUT}, feature_names_out="one-to-one"),
+    )
     category = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing"),
         OneHotEncoder(
@@ -102,20 +107,12 @@ def prepare(frame: pd.DataFrame, kinds: dict[str, str], train: np.ndarray, name:
     )
     chosen = seen[kept]
     chosen.columns = [str(j) for j in range(len(kept))]
-    with np.errstate(over="ignore", invalid="ignore"):
-        transformer.fit(chosen)
+    transformer.fit(chosen)
     source, features = _named(transformer.get_feature_names_out(), kept)
     used = sorted(set(source))
     group_of = np.searchsorted(used, source)
     groups = tuple(kept[j] for j in used)
-    made = Preparation(transformer, tuple(kept), features, groups, group_of, tuple(notes))
-    bad = ~np.isfinite(made(frame)).all(axis=0)
-    if bad.any():
-        worst = groups[group_of[np.argmax(bad)]]
-        raise DataError(
-            f"column {worst!r} of {name} holds numbers too large to be standardised; rescale the column"
-        )
-    return made
+    return Preparation(transformer, tuple(kept), features, groups, group_of, tuple(notes))
 
 
 def _kept(seen: pd.DataFrame, kinds: dict[str, str]) -> tuple[list[str], list[str]]:

@@ -112,6 +112,7 @@ def result():
         seed=0,
         sampler="gradient",
         trials=4,
+        step_evaluations=2400,
         seconds=1.5,
         groups=["a", "b", "c"],
         best=Best(trial=3, value=0.25, hparams=hparams),

@@ -100,7 +100,9 @@ def test_spaces_of_the_bundled_sets(name, data):
     dataset = bundled(data)
     task = TASKS[name]()
     if (name, data) == ("logistic", "diabetes"):
-        with pytest.raises(DataError, match="the target 'target' of diabetes is a quantity; use ridge or mlp"):
+        with pytest.raises(
+            DataError, match="the target 'target' of diabetes is a quantity; use ridge or mlp"
+        ):
             task.space(dataset)
         with pytest.raises(DataError, match="use ridge or mlp"):
             task.problem(dataset)
@@ -150,7 +152,7 @@ def test_ridge_agrees_with_its_closed_form():
     params = hg.train(task.problem(dataset), hparams).params
     x, y = dataset.train["x"], dataset.train["y"]
     exact = np.linalg.solve(x.T @ x / len(x) + 0.05 * np.eye(x.shape[1]), x.T @ y / len(x))
-    np.testing.assert_allclose(params["w"][:, 0], exact, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(params["w"][:, 0], exact, rtol=1e-5, atol=1e-7)
 
 
 def test_rmse_is_in_the_unit_of_the_target():
@@ -186,7 +188,7 @@ def test_rates_shrink_where_features_are_alike():
         knots = space.parameters["lr_knots"]
         result = hg.train(task.problem(dataset), space.defaults())
         assert result.value < 2.0
-        assert knots.high < 0.1
+        assert knots.high < 0.01
 
 
 def test_divergence_is_data():
