@@ -19,6 +19,7 @@ from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Pr
 
 __all__ = ["optimize", "prune", "simplify"]
 
+_PAIRWISE = 1 << 17  # entries beyond which a narrow float needs NumPy's pairwise summation
 _FOLD_LIMIT = 1 << 16  # entries of a constant that is worth keeping instead of computing
 
 
@@ -113,7 +114,7 @@ class _Context:
             return made.inputs[0]
         if isinstance(atom, Const) and isinstance(atom.value, np.ndarray) and atom.value.size > 1:
             value = atom.value
-            if not any(value.strides) or (value.size <= _FOLD_LIMIT and (value == value.flat[0]).all()):
+            if not any(value.strides) or (value.size <= _FOLD_LIMIT and _alike(value)):
                 scalar = np.array(value.flat[0], dtype=value.dtype)
                 return Const(scalar, ArrayType((), scalar.dtype))
         return atom
@@ -126,6 +127,12 @@ def _key(atom: Atom) -> Any:
             return (value.dtype.str, value.shape, value.tobytes())
         return id(value)
     return atom if isinstance(atom, Var) else id(atom.value)
+
+
+def _alike(value: np.ndarray) -> bool:
+    """Whether all entries are the same number, zeros of either sign apart."""
+    same = bool((value == value.flat[0]).all())
+    return same and (value.dtype.kind != "f" or value.flat[0] != 0 or np.unique(np.signbit(value)).size == 1)
 
 
 def _is(atom: Atom, number: float) -> bool:
@@ -158,11 +165,21 @@ def _multiply(context: _Context, inputs: Any, params: Any, where: str) -> Atom |
     for c, other in ((x, y), (y, x)):
         # c (d z) = (c d) z for numbers c, d: one pass over z instead of two
         made = context.maker(other, "multiply")
-        if made is not None and c.type.shape == () and (isinstance(c, Const) or other.type.shape != ()):
+        if made is not None and c.type.shape == ():
             for d, z in (made.inputs, made.inputs[::-1]):
-                if d.type.shape == () and (isinstance(d, Const) or z.type.shape != ()):
+                if d.type.shape == () and z.type.shape != () and _safe(c, d):
                     return context.one(_MULTIPLY, context.one(_MULTIPLY, c, d, where=where), z, where=where)
     return _negated(context, _MULTIPLY, inputs, where)
+
+
+def _safe(c: Atom, d: Atom) -> bool:
+    """Whether the product of two numbers cannot overflow or underflow where the product in steps does not."""
+    return any(
+        isinstance(atom, Const)
+        and isinstance(atom.value, np.ndarray)
+        and 1e-3 <= abs(float(atom.value)) <= 1e3
+        for atom in (c, d)
+    )
 
 
 def _divide(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
@@ -188,6 +205,8 @@ def _reduce_sum(context: _Context, inputs: Any, params: Any, where: str) -> Atom
         )
     if params["keepdims"] or len(params["axes"]) != x.type.ndim or x.type.dtype.kind != "f":
         return None
+    if x.type.dtype != np.float64 and x.type.size > _PAIRWISE:
+        return None
     # Σ x y over all entries is one inner product, without the array of products
     made = context.maker(x, "multiply") or context.maker(x, "square")
     if made is None or any(atom.type.shape != x.type.shape for atom in made.inputs):
@@ -198,9 +217,6 @@ def _reduce_sum(context: _Context, inputs: Any, params: Any, where: str) -> Atom
 
 def _add(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
     x, y = inputs
-    for zero, other in ((x, y), (y, x)):
-        if _is(zero, 0.0):
-            return other
     for negated, other in ((y, x), (x, y)):
         made = context.maker(negated, "negative")
         if made is not None:
