@@ -6,6 +6,7 @@ None is static, seen by the function as it is, and its derivative is None.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,10 @@ def as_array(leaf: Any, name: str) -> Any:
     """
     if is_traced(leaf):
         return leaf
+    if "numpy.ma" in sys.modules and np.ma.isMaskedArray(leaf) and np.ma.is_masked(leaf):
+        raise TreeError(
+            f"{name} has masked entries, whose meaning would be lost; fill them first (.filled(0.0))"
+        )
     try:
         array = np.asarray(leaf)
     except TypeError as error:  # an object whose conversion fails, such as one that holds tracers

@@ -80,6 +80,7 @@ def compile(f: Callable[..., Any]) -> Callable[..., Any]:
     Args:
         f: plain NumPy function of trees of arrays. Python ints, bools, strings and None are static: part
             of the signature. Arrays, NumPy scalars and Python floats are not; f must not branch on them.
+            What f closes over is a constant from the first call on: change it, and make a new function.
 
     Returns:
         A function of the same arguments and values (up to rounding), whose results are fresh arrays.

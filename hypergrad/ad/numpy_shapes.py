@@ -90,11 +90,9 @@ def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
 
 
 # Joining -----------------------------------------------------------------------------------------------
-def _common(arrays: Any, name: str) -> list[Any]:
+def _common(arrays: Any) -> list[Any]:
     """The arrays as one dtype, by NumPy's promotion."""
     items = [array_of(a) for a in arrays]
-    if not items:
-        raise ShapeError(f"{name} needs at least one array, at {source_line()}")
     dtype = np.result_type(*(a.dtype for a in items))
     return [convert(a, dtype) for a in items]
 
@@ -103,7 +101,7 @@ def _concatenate(
     arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
     reject("concatenate", out=(out, None), dtype=(dtype, None))
-    items = _common(arrays, "concatenate")
+    items = _common(arrays)
     if axis is None:
         items, axis = [reshape(a, (a.size,)) for a in items], 0
     if any(a.ndim == 0 for a in items):
@@ -117,7 +115,7 @@ def _stack(
     arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
     reject("stack", out=(out, None), dtype=(dtype, None))
-    items = _common(arrays, "stack")
+    items = _common(arrays)
     first = items[0].shape
     if any(a.shape != first for a in items):
         raise ShapeError(f"stack: shapes {', '.join(str(a.shape) for a in items)} differ, at {source_line()}")
@@ -150,7 +148,7 @@ def _vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
 
 def _hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     items = [_at_least(a, 1) for a in tup]
-    return _concatenate(items, 0 if items and items[0].ndim == 1 else 1, dtype=dtype)
+    return _concatenate(items, 0 if items[0].ndim == 1 else 1, dtype=dtype)
 
 
 def _column_stack(tup: Any) -> Any:

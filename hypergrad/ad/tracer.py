@@ -6,6 +6,8 @@ It answers NumPy's protocols (``__array_ufunc__``, ``__array_function__``) from 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import linecache
 import os
@@ -26,11 +28,12 @@ __all__ = ["Tracer", "function_table", "line_of_code", "source_line", "strong", 
 ufunc_table: dict[Any, Callable[..., Any]] = {}
 function_table: dict[Any, Callable[..., Any]] = {}
 
-# code that is not the user's: this package, and the libraries beside NumPy that call back into tracers
+# code that is not the user's: this package, and what may stand between the user's code and a tracer
 _SITE = os.path.dirname(os.path.dirname(os.path.abspath(np.__file__)))
 _FOREIGN = (
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
     *(os.path.join(_SITE, library) + os.sep for library in ("numpy", "scipy", "pandas")),
+    *(os.path.abspath(str(module.__file__)) for module in (contextlib, functools)),
     "<hypergrad",
     "<__array_function__",
 )

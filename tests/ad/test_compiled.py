@@ -216,6 +216,7 @@ def test_methods():
     [
         (({"a": [X, object()]},), {}, "argument 0, leaf 'a/1', of <lambda> must be an array .* got object"),
         ((X,), {"y": 1j}, "argument y= of <lambda> must be an array of real numbers, got complex"),
+        ((np.ma.array(X, mask=[0, 1, 0]),), {}, "argument 0 of <lambda> has masked entries"),
         ((np.array(["a"]),), {}, "argument 0 of <lambda> must be an array of real numbers"),
     ],
 )  # fmt: skip

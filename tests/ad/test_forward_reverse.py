@@ -228,6 +228,10 @@ def test_dtypes():
     _, pullback = hg.vjp(np.sin, x32)
     assert pullback(np.ones(3, int))[0].dtype == np.float32
     assert hg.grad(lambda x: np.sum(x) ** 2)(X.astype(">f8")).dtype == np.float64
+    a, b = np.ones((2, 3), np.float32), np.ones((3, 4))
+    value, pullback = hg.vjp(np.matmul, a, b)
+    assert [value.dtype, *(ct.dtype for ct in pullback(value))] == ["f8", "f4", "f8"]
+    assert hg.jacobian(lambda x: x * X)(x32).dtype == np.float64
 
 
 def test_results_own_their_memory():

@@ -10,7 +10,11 @@ import pytest
 import hypergrad as hg
 from hypergrad.ad.backends.numpy import Executable
 from hypergrad.ad.optimize import optimize
-from hypergrad.ad.program import Program
+from hypergrad.ad.primitives.elementwise import add_p
+from hypergrad.ad.primitives.indexing import index_p
+from hypergrad.ad.primitives.linear import permute_p, reshape_p
+from hypergrad.ad.primitives.shape import split_p
+from hypergrad.ad.program import ArrayType, Const, Equation, Program, Var
 from hypergrad.ad.trace import trace, type_of
 
 A = np.linspace(-1.0, 2.0, 6).reshape(2, 3)
@@ -238,6 +242,31 @@ def test_threads():
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
+
+
+def test_views_of_constants():
+    """Views of a constant, and views of those, are neither overwritten nor freed."""
+    constant = np.arange(6.0).reshape(2, 3)
+    x = Var(ArrayType((3, 2), np.dtype(float)))
+    turned, flat, row, total = (Var(ArrayType(n, x.type.dtype)) for n in ((3, 2), (6,), (2,), (3, 2)))
+    first, rest = Var(ArrayType((1, 2), x.type.dtype)), Var(ArrayType((2, 2), x.type.dtype))
+    program = Program(
+        (x,),
+        (
+            Equation(permute_p, (Const(constant, type_of(constant)),), (turned,), {"axes": (1, 0)}),
+            Equation(reshape_p, (turned,), (flat,), {"shape": (6,)}),
+            Equation(index_p, (turned,), (row,), {"spec": (1, (0, 2, 1))}),
+            Equation(split_p, (turned,), (first, rest), {"sizes": (1, 2), "axis": 0}),
+            Equation(add_p, (x, turned), (total,)),
+        ),
+        (turned, flat, row, rest, total, turned),
+    )
+    for executable in (Executable(program), Executable(optimize(program))):
+        for k in range(2):
+            given = np.full((3, 2), float(k))
+            t = constant.T
+            agree(executable(given), [t, t.ravel(), t[1], t[1:], given + t, t])
+    np.testing.assert_array_equal(constant, np.arange(6.0).reshape(2, 3))
 
 
 def test_in_place_reuse_is_bounded():
