@@ -12,9 +12,9 @@ B        Hessian of the model: diagonal start θ w^1.3, θ = y·(y / w^1.3) / s�
 
 The step minimises g·s + ½ s·B s in the trust box cut with the unit cube. The first B is w^1.3 max|g| / Δ,
 so the first step moves every coordinate by about Δ: a penalty whose derivative is a thousandth of the
-learning rate's moves as fast. The exponent was measured on training runs: 1 and 1.6 do as well, 0 (plain
-L-BFGS) and 2 need about 1.5 times as many trials. A rejected trial shrinks Δ and still teaches the model
-its curvature, so that the next step turns.
+learning rate's moves as fast. The exponent was measured on training runs: 1 and 1.6 do as well, 2 a little
+worse, 0 (plain L-BFGS) needs about twice as many trials. A rejected trial shrinks Δ and still teaches the
+model its curvature, so that the next step turns.
 
 Guards. A gradient above 10⁴ times the running scale has *exploded*, and is replaced by the model's
 prediction g + B s. A pair enters the model only if both its gradients are sane, s·y > 0, and value and
