@@ -198,3 +198,17 @@ def test_divergence_is_data():
     assert not result.stats["finite"]
     score = task.score(dataset, result.params)
     assert not np.isfinite(score["test"]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("logistic", "breast_cancer"), ("mlp", "diabetes"), ("ridge", "wine")]
+)
+def test_a_few_hypergradients_improve_on_the_defaults(name, data):
+    dataset, task = bundled(data), TASKS[name]()
+    space = task.space(dataset)
+    study = hg.tune(task.problem(dataset), space, trials=6)
+    assert study.best.value < study.trials[0].value
+    assert study.best.hparams in space
+    result = hg.train(task.problem(dataset), study.best.hparams)
+    score = task.score(dataset, result.params, study.best.hparams)
+    assert score["valid"]["loss"] == pytest.approx(study.best.value, rel=1e-12)
