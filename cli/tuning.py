@@ -17,7 +17,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from hypergrad.report.summary import TuneSummary
 
-DEFAULT_TRIALS = 50
+DEFAULT_TRIALS = 30
 UNLIMITED = 10**9
 
 
