@@ -31,7 +31,7 @@ def test_peers_agree_and_the_results_say_how_they_were_measured(tmp_path):
     results = json.loads(out.read_text())
     assert results["threads"] == 1
     assert results["versions"]["numpy"]
-    assert [row["peer"] for row in results["rows"]] == [peer, "hypergrad"]
+    assert list(dict.fromkeys(row["peer"] for row in results["rows"])) == [peer, "hypergrad"]
     for row in results["rows"]:
         assert row["steps"] == 20
         assert row["training_us_per_step"] > 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hypergrad.errors import StudyError
 from hypergrad.samplers import Sampler
 from hypergrad.samplers.base import Proposal, generator
 from hypergrad.space import Categorical, Float, Int, Space
@@ -82,7 +83,23 @@ def kill_at_transaction(count, point):
     Store.transaction = transaction
 
 
+def fork(study):
+    """Ask in a forked child, print what it got, and go on in the parent."""
+    trial = study.ask()
+    if os.fork() == 0:
+        try:
+            study.ask()
+            print("asked", flush=True)
+        except StudyError as error:
+            print(f"refused: {error}", flush=True)
+        os._exit(0)
+    os.wait()
+    study.tell(trial, 1.0)
+
+
 def main(store, trials, mode="run", argument="", name="killed"):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent ignores it
+
     def tick():
         print("tick", flush=True)
 
@@ -104,6 +121,8 @@ def main(store, trials, mode="run", argument="", name="killed"):
             return 1.0
 
     study = Study(name, SPACE, Climb(), store=store, seed=7)
+    if mode == "fork":
+        fork(study)
     study.optimize(run, trials=int(trials))
     print(f"finished {study.finished}", flush=True)
 

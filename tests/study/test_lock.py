@@ -96,30 +96,9 @@ def test_several_trials_asked_at_once(child):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_neither_keeps_nor_shares_the_lock(tmp_path, child):
+def test_a_forked_child_neither_keeps_nor_shares_the_lock(tmp_path, spawn):
     path = tmp_path / "runs.db"
-    study = opened(path, child)
-    trial = study.ask()
-    reading, writing = os.pipe()
-    process = os.fork()
-    if process == 0:
-        try:
-            study.ask()
-            answer = "asked"
-        except StudyError as error:
-            answer = f"refused: {error}"
-        os.write(writing, answer.encode())
-        os._exit(0)
-    os.waitpid(process, 0)
-    assert (
-        os.read(reading, 4096)
-        .decode()
-        .startswith(f"refused: study 'killed' in {path} is being run by process")
-    )
-    os.close(reading)
-    os.close(writing)
-    study.tell(trial, 1.0)
-    study.optimize(child.objective, trials=3)
-    assert study.finished == 3
-    study.close()
+    answer, errors = spawn(path, 3, "fork").communicate()
+    refused, finished = answer.splitlines()
+    assert refused.startswith(f"refused: study 'killed' in {path} is being run by process"), errors
+    assert finished == "finished 3"
