@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hypergrad import errors, nn, tree
-from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
-from hypergrad.ad.check import check_grads
-from hypergrad.ad.compiled import compile
-
 if TYPE_CHECKING:
-    from hypergrad import optim, samplers, tasks
+    from hypergrad import errors, nn, optim, samplers, tasks, tree
+    from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
+    from hypergrad.ad.check import check_grads
+    from hypergrad.ad.compiled import compile
     from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
@@ -51,33 +49,38 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Loaded when first used, so that importing hypergrad costs little more than importing NumPy.
-_LAZY = {
-    "BilevelProblem": "hypergrad.unroll.problem",
-    "HypergradientResult": "hypergrad.hypergradients",
-    "Reverse": "hypergrad.hypergradients",
-    "UnrolledProblem": "hypergrad.unroll.problem",
-    "hypergradient": "hypergrad.hypergradients",
-    "optim": "hypergrad.optim",
-    "train": "hypergrad.hypergradients",
-    "Categorical": "hypergrad.space",
-    "Float": "hypergrad.space",
-    "Int": "hypergrad.space",
-    "Space": "hypergrad.space",
-    "Study": "hypergrad.study",
-    "Trial": "hypergrad.study",
-    "tune": "hypergrad.study",
-    "samplers": "hypergrad.samplers",
-    "tasks": "hypergrad.tasks",
+# Where each public name lives. It is loaded when first used, so that importing hypergrad costs next to nothing.
+_HOMES = {
+    "hypergrad": ("errors", "nn", "optim", "samplers", "tasks", "tree"),
+    "hypergrad.ad.api": (
+        "grad",
+        "hessian",
+        "hvp",
+        "jacobian",
+        "jvp",
+        "stop_gradient",
+        "value_and_grad",
+        "vjp",
+    ),
+    "hypergrad.ad.check": ("check_grads",),
+    "hypergrad.ad.compiled": ("compile",),
+    "hypergrad.hypergradients": ("HypergradientResult", "Reverse", "hypergradient", "train"),
+    "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
+    "hypergrad.study": ("Study", "Trial", "tune"),
+    "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
 }
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    home = _LAZY.get(name)
+    home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'hypergrad' has no attribute {name!r}")
-    module = importlib.import_module(home)
-    value = module if home == f"hypergrad.{name}" else getattr(module, name)
+    value = (
+        importlib.import_module(f"hypergrad.{name}")
+        if home == "hypergrad"
+        else getattr(importlib.import_module(home), name)
+    )
     globals()[name] = value
     return value
 
