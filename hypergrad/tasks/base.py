@@ -49,7 +49,8 @@ class Task(ABC):
 
     - rates and momentum end at the customary values (0.1 and 0.9), since at the edge of stability a
       schedule can steer the last steps towards single validation rows; the default rate is 0.1, or 0.01
-      on batches and for regression (chosen on the bundled sets; other customary rates can do better). All rates are lowered where the largest eigenvalue λ of xᵀx / n is
+      on batches and for regression (chosen on the bundled sets; other customary rates can do better).
+      All rates are lowered where the largest eigenvalue λ of xᵀx / n is
       above 15, so that 0.1 becomes 1.5 / λ and the defaults do not diverge;
     - the fewer validation rows there are a source column, the nearer its factor stays to 1: it lies
       between 1/r and r, r = n_valid / (8 groups) clipped to [1.5, 10].
