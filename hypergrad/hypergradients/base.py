@@ -29,9 +29,9 @@ class HypergradientResult:
             no floats or not in `wrt`; None altogether when only the value was asked for.
         params: trained parameters.
         stats: steps, step_evaluations (training steps run, forwards and as vjp), seconds, seconds_training,
-            bytes (of kept states), finite (value and hypergradient).
+            bytes (of what was kept for the backward run), finite (value and hypergradient).
         disconnected: names of float hyperparameters that nothing depends on.
-        curve: inner loss of each step, (T,); nan where the problem has none.
+        curve: inner loss of each step, (T,); nan where it was not taken, and where the problem has none.
         metrics: data set -> metric -> number, for the problem's `metrics`; nan where params are not finite.
     """
 
@@ -54,8 +54,12 @@ class Method(ABC):
     step_factor: ClassVar[float] = 4.0
 
     @abstractmethod
-    def solve(self, trajectory: Trajectory, wrt: Sequence[bool]) -> HypergradientResult:
-        """Value and hypergradient, with None in the places that `wrt` leaves out."""
+    def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
+        """Value and hypergradient, with None in the places that `wrt` leaves out.
+
+        Args:
+            curve: at how many steps the inner loss is taken.
+        """
 
 
 def chosen(trajectory: Trajectory, wrt: Sequence[str] | str | None) -> list[bool]:

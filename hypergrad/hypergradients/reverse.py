@@ -1,8 +1,9 @@
 """Reverse mode through training (Maclaurin et al. 2015, algorithm 2; Franceschi et al. 2017, algorithm 1).
 
 s̄_T = ∂E/∂s_T; for t = T-1..0: (s̄_t, r̄_t, θ̄) += (∂Φ/∂(s, r, θ))ᵀ s̄_{t+1}.
-Cost: T training steps and T vjps of a step (each about three training steps), whatever the number of
-hyperparameters; memory: the T states.
+Cost: T training steps and T vjps of a step, whatever the number of hyperparameters; memory: the T states. Where
+they fit, the forward steps also keep their residuals (activations and the like), so that the backward run does not
+compute them again: about one training step and a half a vjp instead of two and a half.
 """
 
 from __future__ import annotations
@@ -14,29 +15,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypergrad.hypergradients.base import HypergradientResult, Method, disconnected, measure
-from hypergrad.unroll.trajectory import Trajectory
+from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
 __all__ = ["Reverse"]
+
+_RESIDUALS = 1 << 28  # bytes of residuals that are kept
 
 
 @dataclass(frozen=True)
 class Reverse(Method):
     """Reverse mode with all T states kept."""
 
-    def solve(self, trajectory: Trajectory, wrt: Sequence[bool]) -> HypergradientResult:
+    def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
-        first = trajectory.initial()
-        states = np.empty((trajectory.steps, first.size), first.dtype)
-        curve = np.full(trajectory.steps, np.nan)
-        last = trajectory.forward(first, 0, trajectory.steps, keep=states, losses=curve)
+        first, steps = trajectory.initial(), trajectory.steps
+        states = np.empty((steps, first.size), first.dtype)
+        kept = steps * trajectory.code.cut.bytes <= _RESIDUALS
+        residuals = trajectory.residuals(steps) if kept else []
+        losses = trajectory.curve(curve)
+        last = trajectory.forward(first, 0, steps, states, residuals if kept else None, losses)
         value, ct_state, ct_hypers = trajectory.outer(last)
         trained = time.perf_counter() - began
         hyper = trajectory.hyper
         if np.isfinite(value):
-            adjoint = trajectory.adjoint()
-            adjoint.seed(ct_state)
-            for t in range(trajectory.steps - 1, -1, -1):
-                adjoint.step(t, states[t])
+            adjoint = Adjoint(trajectory, last, ct_state, kept)
+            for t in range(steps - 1, -1, -1):
+                adjoint.step(t, states[t], [residual[t, ...] for residual in residuals])
             cts = adjoint.hyper(ct_hypers)
         else:
             cts = [np.full(leaf.shape, np.nan, leaf.dtype) for leaf in hyper.values]
@@ -48,13 +52,13 @@ class Reverse(Method):
         )
         params = trajectory.params(last)
         stats = {
-            "steps": trajectory.steps,
+            "steps": steps,
             "step_evaluations": sum(trajectory.evaluations.values()),
             "seconds": time.perf_counter() - began,
             "seconds_training": trained,
-            "bytes": states.nbytes,
+            "bytes": states.nbytes + sum(residual.nbytes for residual in residuals),
             "finite": finite,
         }
         return HypergradientResult(
-            value, gradient, params, stats, disconnected(trajectory), curve, measure(trajectory, params)
+            value, gradient, params, stats, disconnected(trajectory), losses, measure(trajectory, params)
         )

@@ -13,6 +13,7 @@ from hypergrad.ad.api import as_array, is_static
 from hypergrad.errors import DerivativeError, ProblemError
 from hypergrad.hypergradients.base import HypergradientResult, Method, chosen, disconnected, measure
 from hypergrad.hypergradients.reverse import Reverse
+from hypergrad.unroll.curve import CURVE_POINTS
 from hypergrad.unroll.problem import UnrolledProblem
 from hypergrad.unroll.rehearsal import rehearse
 from hypergrad.unroll.trajectory import Trajectory
@@ -53,6 +54,7 @@ def hypergradient(
     method: Method | None = None,
     seed: int = 0,
     wrt: Sequence[str] | str | None = None,
+    curve: int = CURVE_POINTS,
 ) -> HypergradientResult:
     """Value and hypergradient of a training problem.
 
@@ -63,6 +65,7 @@ def hypergradient(
         method: how; default `Reverse()`.
         seed: of the initial parameters, the batches and the draws inside the loss; an int, 0 or more.
         wrt: names ("lr", "opt/lr") to differentiate with respect to; default: all floats.
+        curve: at how many evenly spaced steps the inner loss is taken; 0: at none, which is fastest.
 
     Returns:
         A `HypergradientResult`; a run that diverges is a result with a value that is not finite.
@@ -81,18 +84,18 @@ def hypergradient(
         )
     with np.errstate(all="ignore"):  # a run that diverges is a result
         trajectory = unrolled(problem, hparams, seed)
-        result = method.solve(trajectory, chosen(trajectory, wrt))
+        result = method.solve(trajectory, chosen(trajectory, wrt), curve)
     result.stats["seconds"] = time.perf_counter() - began
     return result
 
 
-def train(problem: Any, hparams: Any, seed: int = 0) -> HypergradientResult:
+def train(problem: Any, hparams: Any, seed: int = 0, curve: int = CURVE_POINTS) -> HypergradientResult:
     """Value only: training and the outer loss, with `hypergradient` None. Arguments as in `hypergradient`."""
     began = time.perf_counter()
     with np.errstate(all="ignore"):  # a run that diverges is a result
         trajectory = unrolled(problem, hparams, seed)
-        curve = np.full(trajectory.steps, np.nan)
-        state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, losses=curve)
+        losses = trajectory.curve(curve)
+        state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, curve=losses)
         value = trajectory.outer_value(state)
         params = trajectory.params(state)
         metrics = measure(trajectory, params)
@@ -105,4 +108,4 @@ def train(problem: Any, hparams: Any, seed: int = 0) -> HypergradientResult:
         "bytes": 0,
         "finite": bool(np.isfinite(value)),
     }
-    return HypergradientResult(value, None, params, stats, disconnected(trajectory), curve, metrics)
+    return HypergradientResult(value, None, params, stats, disconnected(trajectory), losses, metrics)

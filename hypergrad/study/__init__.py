@@ -3,7 +3,7 @@
 from hypergrad.study.catalog import Summary, load_study, studies
 from hypergrad.study.runner import is_problem
 from hypergrad.study.study import Study
-from hypergrad.study.trial import Best, Trial, curve_positions
+from hypergrad.study.trial import Best, Trial
 from hypergrad.study.tuning import tune
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "Study",
     "Summary",
     "Trial",
-    "curve_positions",
     "is_problem",
     "load_study",
     "studies",

@@ -18,13 +18,12 @@ from hypergrad.errors import StoreError
 from hypergrad.samplers.base import Proposal, Record
 from hypergrad.study.codec import decode, encode, pack, unpack
 from hypergrad.study.store import HistoryRow, TrialRow
+from hypergrad.unroll.curve import curve_positions
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["CURVE_POINTS", "Best", "Trial", "curve_positions", "frame"]
-
-CURVE_POINTS = 200
+__all__ = ["Best", "Trial", "frame"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +96,6 @@ class Best:
     hparams: dict[str, Any]
     number: int
     trial: Trial
-
-
-def curve_positions(length: int) -> np.ndarray:
-    """At most 200 evenly spaced indices of a curve of `length` points, the first and the last among them."""
-    if length <= CURVE_POINTS:
-        return np.arange(length)
-    return np.rint(np.linspace(0, length - 1, CURVE_POINTS)).astype(np.int64)
 
 
 def utc_now() -> str:

@@ -1,13 +1,13 @@
 """The compiled training step and its adjoint, on one contiguous state vector.
 
-Notation: s state (N,), r row of rates of one step (R,), θ the other float hyperparameters that the step reads (P,).
-forward: s' = Φ(s, r, θ, b, t). vjp: given s̄' the cotangent of s', (s̄, r̄, θ̄) = Φ'ᵀ s̄'.
+Notation: s state (N,), r row of rates of one step (R,), θ the other float hyperparameters that the step reads,
+c(θ) what the step computes from them alone (C,), evaluated once. Forward: s' = Φ(s, r, c, b, t). Backward: given s̄',
+the cotangent of s', (s̄, r̄, c̄) = Φ'ᵀ s̄', either from s alone or with what the forward step kept (residuals).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,69 +16,21 @@ import numpy as np
 from hypergrad import tree
 from hypergrad.ad.api import value_and_grad
 from hypergrad.ad.backends.numpy import Executable
-from hypergrad.ad.optimize import optimize
-from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape
-from hypergrad.ad.program import ArrayType, Program, Var
+from hypergrad.ad.forward import evaluate
+from hypergrad.ad.optimize import optimize, prune
+from hypergrad.ad.partition import Cut, cut, hoist
+from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape, stop_gradient
+from hypergrad.ad.program import ArrayType, Program
 from hypergrad.ad.reverse import vjp_program
 from hypergrad.ad.trace import Builder, no_global_draws, type_of
 from hypergrad.errors import ProblemError
-from hypergrad.unroll.batches import generator, leaves_of
-from hypergrad.unroll.draws import Draw, TracedGenerator
+from hypergrad.unroll.batches import leaves_of
+from hypergrad.unroll.draws import TracedGenerator
 from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
+from hypergrad.unroll.start import Start, reads
 
-__all__ = ["Compiled", "Start", "compiled"]
-
-
-def reads(program: Program, inputs: Sequence[Var]) -> list[bool]:
-    """For each of `inputs`, whether an equation or an output of the (pruned) program reads it."""
-    used = {atom for eq in program.equations for atom in eq.inputs if isinstance(atom, Var)}
-    used.update(atom for atom in program.outputs if isinstance(atom, Var))
-    return [var in used for var in inputs]
-
-
-class Start:
-    """What `init` returns for one seed.
-
-    Attributes:
-        layout: of what it returned.
-        program: float hyperparameters -> first state vector.
-        reads: for each float hyperparameter, whether the first state depends on it.
-    """
-
-    def __init__(self, problem: Any, hyper: Hyper, seed: int) -> None:
-        program, dtypes = self._trace(problem, hyper, seed, hyper.types)
-        if len(dtypes) > 1:
-            # a float64 array among the hyperparameters has lifted some leaves: show init the narrowest dtype
-            narrow = min(dtypes, key=lambda dtype: dtype.itemsize)
-            seen = [ArrayType(t.shape, narrow, t.weak) for t in hyper.types]
-            program, _ = self._trace(problem, hyper, seed, seen)
-        self.program = optimize(program)
-        self.reads = reads(self.program, self.program.inputs)
-
-    def _trace(
-        self, problem: Any, hyper: Hyper, seed: int, seen: Sequence[ArrayType]
-    ) -> tuple[Program, set[np.dtype]]:
-        """`init` as a Program, its hyperparameters seen with the types `seen`, and the dtypes of its leaves."""
-        with Builder("init") as builder, no_global_draws("init"):
-            inputs = [builder.input(type) for type in hyper.types]
-            shown = [
-                x if x.type == type else convert(x, type.dtype) for x, type in zip(inputs, seen, strict=True)
-            ]
-            state = problem.init(hyper.tree(shown), generator(seed, "init", 0))
-            leaves = tree.leaves(state)
-            dtypes = {
-                leaf.dtype for leaf in leaves if getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
-            }
-            if len(dtypes) > 1 and any(x.dtype != min(dtypes, key=lambda d: d.itemsize) for x in shown):
-                return builder.program([]), dtypes
-            self.layout = Layout.of_state(state, "init")
-            return builder.program([problem.start(leaves, problem.state(self.layout), self.layout)]), dtypes
-
-    @cached_property
-    def vjp(self) -> Program:
-        """(float hyperparameters, s̄_0) -> (s_0, their cotangents)."""
-        return optimize(vjp_program(self.program, [True] * len(self.program.inputs)))
+__all__ = ["Compiled", "compiled"]
 
 
 class Compiled:
@@ -88,6 +40,8 @@ class Compiled:
         start_layout: of what `init` returned.
         layout: of the state vector.
         rows: float hyperparameters -> rates of all steps, (T, R).
+        invariants: float hyperparameters -> c, (C,).
+        step: (s, r, c, t, batch, draws) -> (s', inner loss).
         train, valid: leaves of the data, in the state's dtype.
         reads_rows, reads_step, reads_outer: for each float hyperparameter, what it enters.
     """
@@ -135,60 +89,46 @@ class Compiled:
             self.rows = optimize(builder.program([matrix.astype(self.layout.dtype)]))
         self.reads_rows = reads(self.rows, self.rows.inputs)
 
-    def _step_program(self) -> tuple[Program, tuple[Draw, ...]]:
-        """The step as a Program of (s, r, θ, t, batch, draws), and its draws."""
+    def _trace_step(self) -> None:
+        traced = self._step_program()
+        count = len(self.hyper.types)
+        step = optimize(traced)
+        self.reads_step = reads(step, step.inputs[2 : 2 + count])
+        before, rest = hoist(step, [2 <= i < 2 + count for i in range(len(step.inputs))])
+        shapes = tuple(atom.type.shape for atom in before.outputs)
+        self.invariant_layout = Layout(tree.structure([0] * len(shapes)), shapes, self.layout.dtype)
+        with Builder("invariants") as builder:
+            inputs = [builder.input(type) for type in self.hyper.types]
+            values = evaluate(before, [convert(x, self.layout.dtype) for x in inputs])
+            self.invariants = optimize(builder.program([self.invariant_layout.vector(values)]))
+        with Builder("step") as builder:
+            state, row, *others = [builder.input(var.type) for var in step.inputs[:2]]
+            vector = builder.input(ArrayType((self.invariant_layout.size,), self.layout.dtype))
+            others = [builder.input(var.type) for var in step.inputs[2 + count :]]
+            found = evaluate(rest, [*self.invariant_layout.leaves(vector), state, row, *others])
+            self.step = optimize(builder.program(found))
+
+    def _step_program(self) -> Program:
+        """The step as a Program of (s, r, float hyperparameters, t, batch, draws)."""
         problem, dtype = self.problem, self.layout.dtype
         data, structure = self.train, self._train_tree
         length = problem.batches.length
         with Builder("step") as builder, no_global_draws("the step"):
             state = builder.input(ArrayType((self.layout.size,), dtype))
             row = builder.input(ArrayType((self.row_layout.size,), dtype))
-            theta = builder.input(ArrayType((self.theta.size,), dtype))
+            floats = [builder.input(ArrayType(type.shape, dtype)) for type in self.hyper.types]
             t = builder.input(ArrayType((), np.dtype(np.int64)))
             batch_leaves = [builder.input(ArrayType((length, *leaf.shape[1:]), leaf.dtype)) for leaf in data]
             batch = structure.unflatten(batch_leaves) if data else problem.train
             rng = TracedGenerator(builder, dtype)
-            hparams = self.hyper.tree(self._spread(theta))
+            hparams = self.hyper.tree(floats)
             rates = self.row_layout.tree(row) if self.row_layout.shapes else {}
             vector, loss = problem.advance(state, self.start_layout, hparams, rates, batch, t, rng)
+            self.has_loss = loss is not None
             value = np.full((), np.nan, dtype) if loss is None else loss
             program = builder.program([vector, np.reshape(value, ()).astype(dtype)])
-        return program, tuple(rng.draws)
-
-    def _spread(self, theta: Any) -> list[Any]:
-        """Float hyperparameters as seen by the step: those in θ, and zeros for those that it never reads."""
-        stream = iter(self.theta.leaves(theta) if self.theta.shapes else ())
-        return [
-            next(stream) if used else np.zeros(type.shape, self.layout.dtype)
-            for used, type in zip(self.reads_step, self.hyper.types, strict=True)
-        ]
-
-    def _trace_step(self) -> None:
-        # first with every float in θ, to see which the step reads; then with only those
-        types = self.hyper.types
-        self.reads_step = [True] * len(types)
-        self.theta = self._theta()
-        program, draws = self._step_program()
-        used = self._used_theta(optimize(program))
-        if not all(used):
-            self.reads_step = used
-            self.theta = self._theta()
-            program, draws = self._step_program()
-        self.draws = draws
-        self.step = optimize(program)
-
-    def _theta(self) -> Layout:
-        shapes = [t.shape for t, used in zip(self.hyper.types, self.reads_step, strict=True) if used]
-        return Layout(tree.structure([0] * len(shapes)), tuple(shapes), self.layout.dtype)
-
-    def _used_theta(self, program: Program) -> list[bool]:
-        """Which pieces of θ an optimised step reads: pieces of the split that nothing uses are unread."""
-        theta = program.inputs[2]
-        used = {atom for eq in program.equations for atom in eq.inputs} | set(program.outputs)
-        for eq in program.equations:
-            if eq.primitive.name == "split" and eq.inputs[0] is theta:
-                return [var in used for var in eq.outputs]
-        return [theta in used] * len(self.theta.shapes)
+        self.draws = tuple(rng.draws)
+        return program
 
     def _trace_outer(self) -> None:
         problem, dtype = self.problem, self.layout.dtype
@@ -215,20 +155,67 @@ class Compiled:
 
     # Executables, made when they are first needed -------------------------------------------------
     @cached_property
-    def forward(self) -> Executable:
-        """(s, r, θ, t, batch, draws) -> (s', inner loss)."""
-        return Executable(self.step, closed=True)
+    def joint(self) -> Program:
+        """(s, r, c, t, batch, draws, s̄') -> (s', inner loss, s̄, r̄, c̄)."""
+        step = self.step
+        with Builder("step") as builder:
+            inputs = [builder.input(var.type) for var in step.inputs]
+            vector, loss = evaluate(step, inputs)
+            one = builder.program([vector, stop_gradient(loss)])
+        both = vjp_program(one, [i < 3 for i in range(len(one.inputs))])
+        return optimize(Program(both.inputs[:-1], both.equations, both.outputs, "step_vjp"))
+
+    @cached_property
+    def cut(self) -> Cut:
+        """`joint` in two parts: before s̄' is known, and after."""
+        return cut(self.joint, late=1, outputs=2)
+
+    @cached_property
+    def _forward(self) -> dict[tuple[bool, bool], Executable]:
+        return {}
+
+    def forward(self, keep: bool, loss: bool) -> Executable:
+        """(s, r, c, t, batch, draws) -> (s', inner loss if `loss`, residuals if `keep`: streamed)."""
+        found = self._forward.get((keep, loss))
+        if found is None:
+            program = self.cut.early if keep else self.step
+            outputs = program.outputs if loss else (program.outputs[0], *program.outputs[2:])
+            program = prune(Program(program.inputs, program.equations, outputs, program.name))
+            streamed = [f"o{i}" for i in range(1 + loss, len(outputs))]
+            found = self._forward[keep, loss] = Executable(program, closed=True, streamed=streamed)
+        return found
 
     @cached_property
     def backward(self) -> Executable:
-        """(s, r, θ, t, batch, draws, s̄') -> (s̄, r̄, θ̄)."""
-        program = self.step
-        wrt = [i < 3 for i in range(len(program.inputs))]
-        one = Program(program.inputs, program.equations, program.outputs[:1], "step")
-        both = vjp_program(one, wrt)
-        return Executable(
-            optimize(Program(both.inputs, both.equations, both.outputs[1:], "step_vjp")), closed=True
-        )
+        """(s, r, c, t, batch, draws, s̄') -> (s̄, r̄, c̄)."""
+        joint = self.joint
+        program = prune(Program(joint.inputs, joint.equations, joint.outputs[2:], joint.name))
+        return Executable(program, closed=True)
+
+    @cached_property
+    def backward_kept(self) -> Executable:
+        """(s, r, c, t, batch, draws, s', residuals: streamed, s̄') -> (s̄, r̄, c̄)."""
+        late, count = self.cut.late, len(self.cut.residuals)
+        last = len(late.inputs) - 1
+        return Executable(late, closed=True, streamed=[f"i{i}" for i in range(last - count, last)])
+
+    @cached_property
+    def outside(self) -> Executable:
+        """float hyperparameters -> (rates (T, R), c)."""
+        return Executable(self._outside)
+
+    @cached_property
+    def outside_vjp(self) -> Executable:
+        """(float hyperparameters, cotangents of the rates and of c) -> cotangents of the hyperparameters."""
+        both = vjp_program(self._outside, [True] * len(self._outside.inputs))
+        return Executable(optimize(Program(both.inputs, both.equations, both.outputs[2:], both.name)))
+
+    @cached_property
+    def _outside(self) -> Program:
+        with Builder("outside") as builder:
+            inputs = [builder.input(type) for type in self.hyper.types]
+            found = [*evaluate(self.rows, inputs), *evaluate(self.invariants, inputs)]
+            return optimize(builder.program(found))
 
     @cached_property
     def outer_executable(self) -> Executable:
@@ -239,12 +226,7 @@ class Compiled:
     def outer_value(self) -> Executable:
         """(s, float hyperparameters, valid) -> outer loss."""
         outer = self.outer
-        return Executable(optimize(Program(outer.inputs, outer.equations, outer.outputs[:1], "outer_loss")))
-
-    @cached_property
-    def rows_vjp(self) -> Program:
-        """(float hyperparameters, cotangent (T, R)) -> (rates, their cotangents)."""
-        return optimize(vjp_program(self.rows, [True] * len(self.rows.inputs)))
+        return Executable(prune(Program(outer.inputs, outer.equations, outer.outputs[:1], "outer_loss")))
 
 
 _CACHE_LIMIT = 16

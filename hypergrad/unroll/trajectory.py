@@ -5,16 +5,19 @@ Batches and draws are keyed by (seed, t), so that any step can be replayed bit f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hypergrad.ad.forward import evaluate
 from hypergrad.unroll.batches import generator
+from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.hyper import Hyper
-from hypergrad.unroll.step import Compiled, Start, compiled
+from hypergrad.unroll.start import Start
+from hypergrad.unroll.step import Compiled, compiled
 
-__all__ = ["Trajectory"]
+__all__ = ["Adjoint", "Trajectory"]
 
 
 class Trajectory:
@@ -23,6 +26,8 @@ class Trajectory:
     Attributes:
         steps: T.
         code: the compiled programs.
+        rows: rates of all steps, (T, R).
+        invariants: what the step computes from hyperparameters alone, (C,).
         evaluations: training steps run so far, forwards (``"forward"``) and as vjp (``"backward"``).
     """
 
@@ -35,78 +40,96 @@ class Trajectory:
         self.evaluations = {"forward": 0, "backward": 0}
         code, dtype = self.code, self.code.layout.dtype
         self.start: Start = code.start(self.seed)
-        self._data, self._valid = code.train, code.valid
-        values = self.hyper.values
-        self.rows = np.ascontiguousarray(evaluate(code.rows, values)[0], dtype)
-        used = [v for v, u in zip(values, code.reads_step, strict=True) if u]
-        self.theta = np.ascontiguousarray(
-            np.concatenate([v.ravel() for v in used]) if used else np.zeros(0), dtype
-        )
+        self.values = self.hyper.values
+        self.rows, self.invariants = code.outside(*self.values)
         self._row = np.zeros(code.row_layout.size, dtype)
         self._t = np.zeros((), np.int64)
+        self._full = problem.batches.full
         length = problem.batches.length
         self._batch = (
-            self._data
-            if problem.batches.full
-            else [np.zeros((length, *leaf.shape[1:]), leaf.dtype) for leaf in self._data]
+            code.train
+            if self._full
+            else [np.zeros((length, *leaf.shape[1:]), leaf.dtype) for leaf in code.train]
         )
         self._draws = [np.zeros(shape, dtype) for _, shape in code.draws]
-        self._full = problem.batches.full
-
-    @property
-    def _inputs(self) -> list[np.ndarray]:
-        return [self._row, self.theta, self._t, *self._batch, *self._draws]
+        self.inputs = [self._row, self.invariants, self._t, *self._batch, *self._draws]
 
     def initial(self) -> np.ndarray:
         """The first state vector, (N,)."""
-        return np.array(evaluate(self.start.program, self.hyper.values)[0], self.code.layout.dtype)
+        return np.array(evaluate(self.start.program, self.values)[0], self.code.layout.dtype)
 
-    def _prepare(self, t: int) -> None:
+    def prepare(self, t: int) -> None:
         """Load the row, batch and draws of step t into the input buffers."""
         if self._row.size:
             self._row[...] = self.rows[t]
         self._t[...] = t
         if not self._full:
             index = self.problem.batches.at(self.seed, t)
-            for leaf, buffer in zip(self._data, self._batch, strict=True):
+            for leaf, buffer in zip(self.code.train, self._batch, strict=True):
                 leaf.take(index, 0, buffer, "clip")
         if self._draws:
             rng = generator(self.seed, "draws", t)
             for (method, shape), buffer in zip(self.code.draws, self._draws, strict=True):
                 buffer[...] = getattr(rng, method)(shape, _drawn(buffer.dtype))
 
-    def forward(self, state: np.ndarray, start: int, stop: int, keep: np.ndarray | None = None,
-                losses: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
+    def curve(self, points: int) -> np.ndarray:
+        """Room for the inner losses of at most `points` steps: (T,), zero at those, nan elsewhere."""
+        room = np.full(self.steps, np.nan)
+        if self.code.has_loss and points:
+            room[curve_positions(self.steps, points)] = 0.0
+        return room
+
+    def residuals(self, steps: int) -> list[np.ndarray]:
+        """Room for what `steps` steps keep for the backward run: one array (steps, ...) a residual."""
+        return [np.empty((steps, *type.shape), type.dtype) for type in self.code.cut.residuals]
+
+    def forward(
+        self,
+        state: np.ndarray,
+        start: int,
+        stop: int,
+        states: np.ndarray | None = None,
+        residuals: Sequence[np.ndarray] | None = None,
+        curve: np.ndarray | None = None,
+    ) -> np.ndarray:
         """The state after steps start..stop-1.
 
         Args:
             state: s_start, (N,); not changed.
-            keep: (stop - start, N) array that receives s_start..s_{stop-1}.
-            losses: (T,) array that receives the inner loss of each step.
+            states: (stop - start, N) array that receives s_start..s_{stop-1}.
+            residuals: from `residuals`, filled for these steps.
+            curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of these steps.
         """
-        executable = self.code.forward
         here, there = state.copy(), np.empty_like(state)
         loss = np.zeros((), state.dtype)
-        scratch = executable.scratch()
-        odd = executable.bind([here, *self._inputs], [there, loss], scratch)
-        even = executable.bind([there, *self._inputs], [here, loss], scratch)
+        kept = residuals is not None
+        wanted = np.zeros(self.steps, bool) if curve is None else ~np.isnan(curve)
+        run = {}
+        for with_loss in {*wanted[start:stop].tolist()}:
+            executable = self.code.forward(kept, with_loss)
+            scratch = executable.scratch()
+            more = [loss] if with_loss else []
+            run[False, with_loss] = executable.bind([here, *self.inputs], [there, *more], scratch)
+            run[True, with_loss] = executable.bind([there, *self.inputs], [here, *more], scratch)
+        odd = False
         with np.errstate(all="ignore"):
-            for t in range(start, stop):
-                self._prepare(t)
-                if keep is not None:
-                    keep[t - start] = here if (t - start) % 2 == 0 else there
+            for t, with_loss in zip(range(start, stop), wanted[start:stop].tolist(), strict=True):
+                self.prepare(t)
+                if states is not None:
+                    states[t - start] = there if odd else here
                 self.evaluations["forward"] += 1
                 try:
-                    (odd if (t - start) % 2 == 0 else even)()
+                    run[odd, with_loss](*[residual[t - start, ...] for residual in residuals or ()])
                 except np.linalg.LinAlgError:  # a singular matrix: training has diverged
                     return np.full_like(state, np.nan)
-                if losses is not None:
-                    losses[t] = loss
-        return here if (stop - start) % 2 == 0 else there
+                if with_loss:
+                    curve[t] = loss  # type: ignore[index]
+                odd = not odd
+        return there if odd else here
 
     def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
         """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself."""
-        inputs = [state, *self._cast(), *self._valid]
+        inputs = [state, *self._cast(), *self.code.valid]
         with np.errstate(all="ignore"):
             try:
                 value, ct_state, *ct_hypers = self.code.outer_executable(*inputs)
@@ -118,16 +141,12 @@ class Trajectory:
         """Outer loss of a final state."""
         with np.errstate(all="ignore"):
             try:
-                return float(self.code.outer_value(state, *self._cast(), *self._valid)[0])
+                return float(self.code.outer_value(state, *self._cast(), *self.code.valid)[0])
             except np.linalg.LinAlgError:
                 return float("nan")
 
     def _cast(self) -> list[np.ndarray]:
-        return [value.astype(self.code.layout.dtype) for value in self.hyper.values]
-
-    def adjoint(self) -> Adjoint:
-        """The backward run of this trajectory."""
-        return Adjoint(self)
+        return [value.astype(self.code.layout.dtype) for value in self.values]
 
     def params(self, state: np.ndarray) -> Any:
         """What training returns: the parameters of a state vector, as arrays of their own."""
@@ -135,64 +154,62 @@ class Trajectory:
 
 
 class Adjoint:
-    """Cotangents carried backwards: s̄ of the state, r̄ of each row of rates, θ̄ summed over steps."""
+    """Cotangents carried backwards: s̄ of the state, r̄ of each row of rates, c̄ summed over steps.
 
-    def __init__(self, trajectory: Trajectory) -> None:
-        self._of = trajectory
-        code, dtype = trajectory.code, trajectory.code.layout.dtype
-        self.rows = np.zeros_like(trajectory.rows)
-        self.theta = np.zeros_like(trajectory.theta)
-        self._theta_step = np.zeros_like(trajectory.theta)
-        self._row_step = np.zeros(code.row_layout.size, dtype)
-        self._state = np.zeros(code.layout.size, dtype)
-        self._here, self._there = np.zeros(code.layout.size, dtype), np.zeros(code.layout.size, dtype)
-        executable = code.backward
+    Args:
+        after: s_stop, the state where the backward run begins.
+        cotangent: s̄_stop.
+        kept: `step` is given residuals.
+    """
+
+    def __init__(self, trajectory: Trajectory, after: np.ndarray, cotangent: np.ndarray, kept: bool) -> None:
+        self._of = of = trajectory
+        code, dtype = of.code, of.code.layout.dtype
+        self.rows = np.zeros_like(of.rows)
+        self.invariants = np.zeros_like(of.invariants)
+        self._more = np.zeros_like(of.invariants)
+        self._row = np.zeros(code.row_layout.size, dtype)
+        executable = code.backward_kept if kept else code.backward
         scratch = executable.scratch()
-        inputs = [self._state, *trajectory._inputs]
-        cts = [self._row_step, self._theta_step]
-        self._odd = executable.bind([*inputs, self._here], [self._there, *cts], scratch)
-        self._even = executable.bind([*inputs, self._there], [self._here, *cts], scratch)
-        self._parity = True
+        self._states = np.empty_like(after), after.copy()
+        self._cts = np.empty_like(cotangent), cotangent.copy()
+        self._runs = []
+        for here in (0, 1):  # read the state and cotangent in the one place, write into the other
+            late = [self._states[1 - here]] if kept else []
+            inputs = [self._states[here], *of.inputs, *late, self._cts[1 - here]]
+            outputs = [self._cts[here], self._row, self._more]
+            self._runs.append(executable.bind(inputs, outputs, scratch))
+        self._here = 1
 
     @property
     def state(self) -> np.ndarray:
         """The current s̄, (N,)."""
-        return self._here if self._parity else self._there
+        return self._cts[self._here]
 
-    def seed(self, ct_state: np.ndarray) -> None:
-        """Set s̄_T."""
-        self.state[...] = ct_state
-
-    def step(self, t: int, state: np.ndarray) -> None:
-        """From s̄_{t+1} to s̄_t, given s_t."""
-        self._of._prepare(t)
-        self._state[...] = state
-        with np.errstate(all="ignore"):
-            (self._odd if self._parity else self._even)()
-        self._parity = not self._parity
-        if self._row_step.size:
-            self.rows[t] = self._row_step
-        if self._theta_step.size:
-            np.add(self.theta, self._theta_step, self.theta)
+    def step(self, t: int, state: np.ndarray, residuals: Sequence[np.ndarray] = ()) -> None:
+        """From s̄_{t+1} to s̄_t, given s_t and what the forward step kept."""
+        here = self._here = 1 - self._here
+        self._of.prepare(t)
+        self._states[here][...] = state
+        self._runs[here](*residuals)
+        if self._row.size:
+            self.rows[t] = self._row
+        if self._more.size:
+            np.add(self.invariants, self._more, self.invariants)
         self._of.evaluations["backward"] += 1
 
     def hyper(self, ct_outer: list[np.ndarray]) -> list[np.ndarray]:
         """Total cotangent of each float hyperparameter: through outer loss, steps, rates and first state."""
         of, code = self._of, self._of.code
-        values = of.hyper.values
         total = [np.array(ct, dtype=float) for ct in ct_outer]
-        pieces = iter(code.theta.leaves(self.theta))
-        for i, used in enumerate(code.reads_step):
-            if used:
-                total[i] = total[i] + next(pieces)
         with np.errstate(all="ignore"):
-            if any(code.reads_rows):
-                for i, ct in enumerate(evaluate(code.rows_vjp, [*values, self.rows])[1:]):
+            if any(code.reads_rows) or any(code.reads_step):
+                for i, ct in enumerate(code.outside_vjp(*of.values, self.rows, self.invariants)):
                     total[i] = total[i] + ct
             if any(of.start.reads):
-                for i, ct in enumerate(evaluate(of.start.vjp, [*values, self.state])[1:]):
+                for i, ct in enumerate(evaluate(of.start.vjp, [*of.values, self.state])[1:]):
                     total[i] = total[i] + ct
-        return [ct.astype(value.dtype) for ct, value in zip(total, values, strict=True)]
+        return [ct.astype(value.dtype) for ct, value in zip(total, of.values, strict=True)]
 
 
 def _drawn(dtype: np.dtype) -> Any:

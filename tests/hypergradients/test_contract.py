@@ -45,7 +45,7 @@ def test_softmax_regression_with_a_penalty_a_feature(differences, close):
     assert r.disconnected == ()
     assert r.params["w"].shape == (64, 10)
     assert r.hypergradient["l2"].shape == (64, 1)
-    assert r.curve[-100:].mean() < r.curve[:10].mean()
+    assert np.nanmean(r.curve[-100:]) < np.nanmean(r.curve[:10])
     for key in ("lr", "momentum"):
         close(r.hypergradient[key], differences(problem, hparams, key), 1e-6)
     direction = np.random.default_rng(1).standard_normal((64, 1))

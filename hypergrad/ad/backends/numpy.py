@@ -28,14 +28,16 @@ class Executable:
         program: what it computes.
         closed: inputs and outputs are fixed C-contiguous arrays, given once to `bind`, so that every view is
             made once; otherwise they are given to each call.
+        streamed: if closed, names of the inputs ("i0", ...) and outputs ("o0", ...) that are given to each call
+            all the same, in this order.
 
     Attributes:
         source: the Python text that runs.
     """
 
-    def __init__(self, program: Program, closed: bool = False) -> None:
+    def __init__(self, program: Program, closed: bool = False, streamed: Sequence[str] = ()) -> None:
         self.program = program
-        plan = _Plan(program, closed)
+        plan = _Plan(program, closed, tuple(streamed))
         self.source = plan.source()
         self._code = compile(self.source, f"<hypergrad {program.name}>", "exec")
         self._plan = plan
@@ -70,13 +72,14 @@ class Executable:
         inputs: Sequence[np.ndarray],
         outputs: Sequence[np.ndarray],
         scratch: list[np.ndarray] | None = None,
-    ) -> Callable[[], None]:
-        """For a closed executable: the function without arguments that reads `inputs` and writes `outputs`.
+    ) -> Callable[..., None]:
+        """For a closed executable: the function that reads `inputs` and writes `outputs`, given those streamed.
 
         Args:
+            inputs, outputs: those that are not streamed, in order.
             scratch: buffers from `scratch`, which functions that never run at once may share.
         """
-        return self._plan.bind(self._code, scratch, [*inputs, *outputs])
+        return self._plan.bind(self._code, scratch, inputs, outputs)
 
     def scratch(self) -> list[np.ndarray]:
         """Buffers for one `bind`."""
@@ -91,9 +94,10 @@ class Executable:
 class _Plan:
     """Places of values and the text of the function."""
 
-    def __init__(self, program: Program, closed: bool) -> None:
+    def __init__(self, program: Program, closed: bool, streamed: tuple[str, ...]) -> None:
         self.program = program
         self.closed = closed
+        self.streamed = streamed
         self.names: dict[Var, str] = {}
         self.globals: dict[str, Any] = {"copyto": np.copyto}
         self.slots: list[int] = []
@@ -170,8 +174,7 @@ class _Plan:
         for atom, name in zip(program.outputs, self.outputs, strict=True):
             if isinstance(atom, Var) and self.storage.owns(atom):
                 self.in_place.setdefault(atom, name)
-        if self.closed:
-            self.static.update(program.inputs)
+        self.static.update(v for v, name in zip(program.inputs, self.inputs, strict=True) if self.fixed(name))
         for number, eq in enumerate(program.equations):
             self._equation(eq, number)
             for atom in {self.storage.root_of(a) for a in (*eq.inputs, *eq.outputs) if isinstance(a, Var)}:
@@ -236,7 +239,7 @@ class _Plan:
         """Storage for a whole variable: an output array or a buffer."""
         if var in self.in_place:
             self.names[var] = self.in_place[var]
-            if self.closed:
+            if self.fixed(self.names[var]):
                 self.static.add(var)
         else:
             self._allocate(var)
@@ -365,12 +368,16 @@ class _Plan:
             if var in self.in_place:
                 self.lines.append(f"copyto({self.in_place[var]}, {self.names[var]})")
                 self.names[var] = self.in_place[var]
-                if self.closed:
+                if self.fixed(self.names[var]):
                     self.static.add(var)
+
+    def fixed(self, name: str) -> bool:
+        """Whether the input or output `name` is given once to `bind`."""
+        return self.closed and name not in self.streamed
 
     def source(self) -> str:
         """The text of ``run(inputs, outputs)``."""
-        arguments = "" if self.closed else ", ".join([*self.inputs, *self.outputs])
+        arguments = ", ".join(self.streamed if self.closed else [*self.inputs, *self.outputs])
         return "\n    ".join([f"def run({arguments}):", *(self.lines or ["pass"])]) + "\n"
 
     def scratch(self) -> list[np.ndarray]:
@@ -378,12 +385,17 @@ class _Plan:
         return [np.zeros(size, np.uint8) for size in self.slots]
 
     def bind(
-        self, code: Any, scratch: list[np.ndarray] | None = None, arrays: Sequence[np.ndarray] = ()
+        self,
+        code: Any,
+        scratch: list[np.ndarray] | None = None,
+        inputs: Sequence[np.ndarray] = (),
+        outputs: Sequence[np.ndarray] = (),
     ) -> Callable[..., None]:
         """The function over the given buffers, and, if closed, over the given inputs and outputs."""
         scope = dict(self.globals)
         scope["slots"] = self.scratch() if scratch is None else scratch
-        scope.update(zip([*self.inputs, *self.outputs], arrays, strict=False))
+        for names, arrays in ((self.inputs, inputs), (self.outputs, outputs)):
+            scope.update(zip(filter(self.fixed, names), arrays, strict=True))
         for name, make in self.bindings:
             scope[name] = make(scope)
         exec(code, scope)
