@@ -109,9 +109,13 @@ class _Context:
         made = self.maker(atom, "broadcast_to")
         if made is not None:
             return made.inputs[0]
-        made = self.maker(atom, "reshape")
-        if made is not None and made.inputs[0].type.shape == ():
-            return made.inputs[0]
+        if isinstance(atom, Var) and atom.type.size == 1 and atom.type.ndim:
+            return self.one(
+                reshape_p,
+                atom,
+                shape=(),
+                where=self.definition[atom].where if atom in self.definition else "",
+            )
         if isinstance(atom, Const) and isinstance(atom.value, np.ndarray) and atom.value.size > 1:
             value = atom.value
             if not any(value.strides) or (value.size <= _FOLD_LIMIT and _alike(value)):
@@ -174,11 +178,14 @@ def _multiply(context: _Context, inputs: Any, params: Any, where: str) -> Atom |
 
 def _safe(c: Atom, d: Atom) -> bool:
     """Whether the product of two numbers cannot overflow or underflow where the product in steps does not."""
-    return any(
+    return _moderate(c) or _moderate(d)
+
+
+def _moderate(atom: Atom) -> bool:
+    return (
         isinstance(atom, Const)
         and isinstance(atom.value, np.ndarray)
         and 1e-3 <= abs(float(atom.value)) <= 1e3
-        for atom in (c, d)
     )
 
 
@@ -256,10 +263,31 @@ def _permute(context: _Context, inputs: Any, params: Any, where: str) -> Atom | 
     if axes == tuple(range(len(axes))):
         return inputs[0]
     made = context.maker(inputs[0], "permute")
-    if made is None:
+    if made is not None:
+        inner = made.params["axes"]
+        return context.one(permute_p, made.inputs[0], axes=tuple(inner[a] for a in axes), where=where)
+    made = context.maker(inputs[0], "matmul")
+    if made is not None and all(atom.type.ndim == 2 for atom in made.inputs):
+        # (A B)ᵀ = Bᵀ Aᵀ: the transposes of operands cost nothing, that of a result a slow pass later on
+        a, b = (context.one(permute_p, atom, axes=(1, 0), where=where) for atom in made.inputs)
+        return context.one(matmul_p, b, a, where=where)
+    return None
+
+
+def _matmul(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
+    """x·(c y) = c (x·y) for a moderate constant c and vectors x, y."""
+    if any(atom.type.ndim != 1 for atom in inputs):
         return None
-    inner = made.params["axes"]
-    return context.one(permute_p, made.inputs[0], axes=tuple(inner[a] for a in axes), where=where)
+    for i, atom in enumerate(inputs):
+        view = context.maker(atom, "reshape")
+        made = context.maker(atom if view is None else view.inputs[0], "multiply")
+        for c, y in () if made is None else (made.inputs, made.inputs[::-1]):
+            if c.type.shape == () and y.type.shape != () and _moderate(c):
+                flat = context.one(reshape_p, y, shape=atom.type.shape, where=where)
+                swapped = (*inputs[:i], flat, *inputs[i + 1 :])
+                product = context.one(matmul_p, *swapped, where=where)
+                return context.one(_MULTIPLY, c, product, where=where)
+    return None
 
 
 def _same(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
@@ -272,6 +300,7 @@ RULES: dict[str, Rule] = {
     "divide": _divide,
     "add": _add,
     "subtract": _subtract,
+    "matmul": _matmul,
     "negative": _negative,
     "positive": _same,
     "reduce_sum": _reduce_sum,

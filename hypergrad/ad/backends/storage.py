@@ -32,6 +32,7 @@ class Storage:
     Attributes:
         made: the equation that defines each variable.
         pinned: variables computed straight into the vector that they are concatenated into: (vector, start).
+        solid: variables whose entries lie in C order without gaps (an input may be copied at run time to be so).
         copies: reshapes that copy, since their operand is not contiguous.
         root: for each computed variable, the one whose storage it shares.
         last: for each root, the number of the last equation that reads its storage.
@@ -94,7 +95,7 @@ class Storage:
         """
         self.copies: set[Var] = set()
         self.root: dict[Var, Var] = {}
-        solid: set[Var] = set(self.program.inputs)  # contiguous, or reshaped by NumPy at run time
+        self.solid = solid = set(self.program.inputs)
         for eq in self.program.equations:
             name = eq.primitive.name
             source = eq.inputs[0] if eq.inputs and name in VIEWS else None
