@@ -13,6 +13,7 @@ import numpy as np
 from hypergrad.ad.api import stop_gradient
 from hypergrad.ad.options import array_of
 from hypergrad.ad.primitives.elementwise import expit_p, relu_p, select
+from hypergrad.ad.primitives.softmax import log_sum_exp_p, softmax_p
 from hypergrad.ad.trace import Tracer, bind, source_line
 from hypergrad.errors import ShapeError
 
@@ -108,15 +109,19 @@ def logsumexp(z: Any, axis: int | tuple[int, ...] | None = -1, keepdims: bool = 
 def softmax(z: Any, axis: int = -1) -> Any:
     """exp(z) / Σ exp(z) along `axis`."""
     z = _float(z)
-    e = np.exp(z - stop_gradient(np.max(z, axis=axis, keepdims=True)))
-    return e / np.sum(e, axis=axis, keepdims=True)
+    return bind(softmax_p, _shifted(z, axis), axes=(axis % max(z.ndim, 1),))
 
 
 def log_softmax(z: Any, axis: int = -1) -> Any:
     """z - log Σ exp(z) along `axis`."""
     z = _float(z)
-    shifted = z - stop_gradient(np.max(z, axis=axis, keepdims=True))
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    shifted = _shifted(z, axis)
+    return shifted - np.expand_dims(bind(log_sum_exp_p, shifted, axes=(axis % max(z.ndim, 1),)), axis)
+
+
+def _shifted(z: Any, axis: int) -> Any:
+    """z less its largest entry along `axis`, which changes no softmax."""
+    return z - stop_gradient(np.max(z, axis=axis, keepdims=True))
 
 
 def _labels(name: str, outputs: Any, labels: Any, bound: bool) -> Any:
@@ -172,8 +177,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
             f"softmax_cross_entropy: labels of shape {y.shape} must be integers, got {y.dtype}, "
             f"at {source_line()}; write .astype(int), or weights of shape {z.shape}"
         )
-    shifted = z - stop_gradient(np.max(z, axis=-1, keepdims=True))
-    total = np.log(np.sum(np.exp(shifted), axis=-1))
+    shifted = _shifted(z, -1)
+    total = bind(log_sum_exp_p, shifted, axes=(z.ndim - 1,))
     if y.ndim < z.ndim:
         return total - np.sum(select(_is_class(z, y), shifted, 0.0), axis=-1)
     weights = y if y.dtype.kind == "f" else y.astype(z.dtype)

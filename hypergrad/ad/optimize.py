@@ -1,25 +1,24 @@
 """Program to Program: common subexpressions, constants, algebra, dead code.
 
-`simplify` walks a Program once, forwards: it folds constant equations, applies `RULES` (each a small
-function of one equation) and reuses equal equations. `prune` then drops what no output reads.
+`simplify` walks a Program once, forwards: it folds constant equations, applies rules (see `hypergrad.ad.rules`,
+each a small function of one equation) and reuses equal equations. `prune` then drops what no output reads.
+`lower`, once nothing more is to be differentiated, spells out what a backend has no call for.
 Values may differ from the original by rounding only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.primitives.contraction import matmul_p
-from hypergrad.ad.primitives.elementwise import _BY_UFUNC
-from hypergrad.ad.primitives.linear import permute_p, reduce_sum_p, reshape_p
+from hypergrad.ad.primitives.linear import reshape_p
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Program, Var
+from hypergrad.ad.rules import LOWERINGS, RULES, Rule
 
-__all__ = ["optimize", "prune", "simplify"]
+__all__ = ["lower", "optimize", "prune", "simplify"]
 
-_PAIRWISE = 1 << 17  # entries beyond which a narrow float needs NumPy's pairwise summation
 _FOLD_LIMIT = 1 << 16  # entries of a constant that is worth keeping instead of computing
 
 
@@ -42,7 +41,8 @@ def prune(program: Program) -> Program:
 class _Context:
     """What the rules may look at: the new equation that defines each new variable."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Mapping[str, Rule]) -> None:
+        self.rules = rules
         self.equations: list[Equation] = []
         self.definition: dict[Var, Equation] = {}
         self.numbers: dict[Any, Equation] = {}
@@ -66,7 +66,7 @@ class _Context:
                 return tuple(Const(np.asarray(v), t) for v, t in zip(values, types, strict=True))
         if primitive.ufunc is not None:
             inputs = self._unbroadcast(primitive, inputs)
-        rule = RULES.get(primitive.name)
+        rule = self.rules.get(primitive.name)
         if rule is not None:
             found = rule(self, inputs, params, where)
             if found is not None:
@@ -139,179 +139,16 @@ def _alike(value: np.ndarray) -> bool:
     return same and (value.dtype.kind != "f" or value.flat[0] != 0 or np.unique(np.signbit(value)).size == 1)
 
 
-def _is(atom: Atom, number: float) -> bool:
-    return (
-        isinstance(atom, Const)
-        and isinstance(atom.value, np.ndarray)
-        and atom.value.ndim == 0
-        and bool(atom.value == number)
-    )
+def lower(program: Program) -> Program:
+    """The Program with `LOWERINGS` spelt out, for a backend that has no such calls."""
+    if all(eq.primitive.name not in LOWERINGS for eq in program.equations):
+        return program
+    return prune(simplify(program, RULES | LOWERINGS))
 
 
-# Rules: (context, inputs, params, where) -> the atom that replaces the output, or None -----------------
-Rule = Callable[[_Context, tuple[Atom, ...], dict[str, Any], str], Atom | None]
-_NEGATIVE, _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE = (
-    _BY_UFUNC[f] for f in (np.negative, np.add, np.subtract, np.multiply, np.true_divide)
-)
-
-
-def _convert(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    return inputs[0] if inputs[0].type.dtype == params["dtype"] else None
-
-
-def _multiply(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    x, y = inputs
-    for one, other in ((x, y), (y, x)):
-        if _is(one, 1.0):
-            return other
-        if _is(one, -1.0):
-            return context.one(_NEGATIVE, other, where=where)
-    for c, other in ((x, y), (y, x)):
-        # c (d z) = (c d) z for numbers c, d: one pass over z instead of two
-        made = context.maker(other, "multiply")
-        if made is not None and c.type.shape == ():
-            for d, z in (made.inputs, made.inputs[::-1]):
-                if d.type.shape == () and z.type.shape != () and _safe(c, d):
-                    return context.one(_MULTIPLY, context.one(_MULTIPLY, c, d, where=where), z, where=where)
-    return _negated(context, _MULTIPLY, inputs, where)
-
-
-def _safe(c: Atom, d: Atom) -> bool:
-    """Whether the product of two numbers cannot overflow or underflow where the product in steps does not."""
-    return _moderate(c) or _moderate(d)
-
-
-def _moderate(atom: Atom) -> bool:
-    return (
-        isinstance(atom, Const)
-        and isinstance(atom.value, np.ndarray)
-        and 1e-3 <= abs(float(atom.value)) <= 1e3
-    )
-
-
-def _divide(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    return inputs[0] if _is(inputs[1], 1.0) else _negated(context, _DIVIDE, inputs, where)
-
-
-def _negated(context: _Context, primitive: Primitive, inputs: Any, where: str) -> Atom | None:
-    """f(-x, y) = f(x, -y) = -f(x, y): signs move outwards, to where an addition takes them up."""
-    for i, atom in enumerate(inputs):
-        made = context.maker(atom, "negative")
-        if made is not None:
-            swapped = (*inputs[:i], made.inputs[0], *inputs[i + 1 :])
-            return context.one(_NEGATIVE, context.one(primitive, *swapped, where=where), where=where)
-    return None
-
-
-def _reduce_sum(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    (x,) = inputs
-    made = context.maker(x, "negative")
-    if made is not None:
-        return context.one(
-            _NEGATIVE, context.one(reduce_sum_p, made.inputs[0], **params, where=where), where=where
-        )
-    if params["keepdims"] or len(params["axes"]) != x.type.ndim or x.type.dtype.kind != "f":
-        return None
-    if x.type.dtype != np.float64 and x.type.size > _PAIRWISE:
-        return None
-    # Σ x y over all entries is one inner product, without the array of products
-    made = context.maker(x, "multiply") or context.maker(x, "square")
-    if made is None or any(atom.type.shape != x.type.shape for atom in made.inputs):
-        return None
-    flat = [context.one(reshape_p, atom, shape=(x.type.size,), where=where) for atom in made.inputs]
-    return context.one(matmul_p, flat[0], flat[-1], where=where)
-
-
-def _add(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    x, y = inputs
-    for negated, other in ((y, x), (x, y)):
-        made = context.maker(negated, "negative")
-        if made is not None:
-            return context.one(_SUBTRACT, other, made.inputs[0], where=where)
-    return None
-
-
-def _subtract(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    x, y = inputs
-    if _is(y, 0.0):
-        return x
-    made = context.maker(y, "negative")
-    return None if made is None else context.one(_ADD, x, made.inputs[0], where=where)
-
-
-def _negative(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    made = context.maker(inputs[0], "negative")
-    return None if made is None else made.inputs[0]
-
-
-def _reshape(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    if inputs[0].type.shape == params["shape"]:
-        return inputs[0]
-    negated = context.maker(inputs[0], "negative")
-    if negated is not None:
-        return context.one(
-            _NEGATIVE, context.one(reshape_p, negated.inputs[0], **params, where=where), where=where
-        )
-    made = context.maker(inputs[0], "reshape")
-    return (
-        None if made is None else context.one(reshape_p, made.inputs[0], shape=params["shape"], where=where)
-    )
-
-
-def _permute(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    axes = params["axes"]
-    if axes == tuple(range(len(axes))):
-        return inputs[0]
-    made = context.maker(inputs[0], "permute")
-    if made is not None:
-        inner = made.params["axes"]
-        return context.one(permute_p, made.inputs[0], axes=tuple(inner[a] for a in axes), where=where)
-    made = context.maker(inputs[0], "matmul")
-    if made is not None and all(atom.type.ndim == 2 for atom in made.inputs):
-        # (A B)ᵀ = Bᵀ Aᵀ: the transposes of operands cost nothing, that of a result a slow pass later on
-        a, b = (context.one(permute_p, atom, axes=(1, 0), where=where) for atom in made.inputs)
-        return context.one(matmul_p, b, a, where=where)
-    return None
-
-
-def _matmul(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    """x·(c y) = c (x·y) for a moderate constant c and vectors x, y."""
-    if any(atom.type.ndim != 1 for atom in inputs):
-        return None
-    for i, atom in enumerate(inputs):
-        view = context.maker(atom, "reshape")
-        made = context.maker(atom if view is None else view.inputs[0], "multiply")
-        for c, y in () if made is None else (made.inputs, made.inputs[::-1]):
-            if c.type.shape == () and y.type.shape != () and _moderate(c):
-                flat = context.one(reshape_p, y, shape=atom.type.shape, where=where)
-                swapped = (*inputs[:i], flat, *inputs[i + 1 :])
-                product = context.one(matmul_p, *swapped, where=where)
-                return context.one(_MULTIPLY, c, product, where=where)
-    return None
-
-
-def _same(context: _Context, inputs: Any, params: Any, where: str) -> Atom | None:
-    return inputs[0]
-
-
-RULES: dict[str, Rule] = {
-    "convert": _convert,
-    "multiply": _multiply,
-    "divide": _divide,
-    "add": _add,
-    "subtract": _subtract,
-    "matmul": _matmul,
-    "negative": _negative,
-    "positive": _same,
-    "reduce_sum": _reduce_sum,
-    "reshape": _reshape,
-    "permute": _permute,
-}
-
-
-def simplify(program: Program) -> Program:
-    """One forward pass of constant folding, `RULES` and common subexpression elimination."""
-    context = _Context()
+def simplify(program: Program, rules: Mapping[str, Rule] = RULES) -> Program:
+    """One forward pass of constant folding, `rules` and common subexpression elimination."""
+    context = _Context(rules)
     new: dict[Var, Atom] = {var: var for var in program.inputs}
 
     def read(atom: Atom) -> Atom:

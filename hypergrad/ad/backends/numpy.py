@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.backends.storage import REDUCTIONS, VIEWS, Storage, writes
+from hypergrad.ad.optimize import lower
 from hypergrad.ad.primitives.indexing import to_numpy
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Program, Var
 
@@ -39,7 +40,7 @@ class Executable:
     """
 
     def __init__(self, program: Program, closed: bool = False, streamed: Sequence[str] = ()) -> None:
-        self.program = program
+        self.program = program = lower(program)
         plan = _Plan(program, closed, tuple(streamed))
         self.source = plan.source()
         self._code = compile(self.source, f"<hypergrad {program.name}>", "exec")
