@@ -97,12 +97,12 @@ class _Context:
             return inputs
         target = np.broadcast_shapes(*(atom.type.shape for atom in inputs))
         found = list(inputs)
-        for i, atom in enumerate(inputs):
-            smaller = self._smaller(atom)
-            if smaller is not atom:
-                shapes = [other.type.shape for j, other in enumerate(found) if j != i]
-                if shapes and np.broadcast_shapes(smaller.type.shape, *shapes) == target:
-                    found[i] = smaller
+        for i in range(len(found) if len(found) > 1 else 0):
+            shapes = [other.type.shape for j, other in enumerate(found) if j != i]
+            while (smaller := self._smaller(found[i])) is not found[i]:
+                if np.broadcast_shapes(smaller.type.shape, *shapes) != target:
+                    break
+                found[i] = smaller
         return tuple(found)
 
     def _smaller(self, atom: Atom) -> Atom:
@@ -110,12 +110,8 @@ class _Context:
         if made is not None:
             return made.inputs[0]
         if isinstance(atom, Var) and atom.type.size == 1 and atom.type.ndim:
-            return self.one(
-                reshape_p,
-                atom,
-                shape=(),
-                where=self.definition[atom].where if atom in self.definition else "",
-            )
+            made = self.definition.get(atom)
+            return self.one(reshape_p, atom, shape=(), where="" if made is None else made.where)
         if isinstance(atom, Const) and isinstance(atom.value, np.ndarray) and atom.value.size > 1:
             value = atom.value
             if not any(value.strides) or (value.size <= _FOLD_LIMIT and _alike(value)):

@@ -14,15 +14,16 @@ import numpy as np
 from hypergrad.ad.primitives.contraction import matmul_p
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC
 from hypergrad.ad.primitives.linear import permute_p, reduce_sum_p, reshape_p
-from hypergrad.ad.program import Atom, Const, Primitive
+from hypergrad.ad.program import ArrayType, Atom, Const, Primitive
 
 __all__ = ["LOWERINGS", "RULES", "Rule"]
 
 _PAIRWISE = 1 << 17  # entries beyond which a narrow float needs NumPy's pairwise summation
 
-_NEGATIVE, _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE, _EXP, _LOG = (
-    _BY_UFUNC[f] for f in (np.negative, np.add, np.subtract, np.multiply, np.true_divide, np.exp, np.log)
+_NEGATIVE, _ADD, _SUBTRACT, _MULTIPLY, _DIVIDE = (
+    _BY_UFUNC[f] for f in (np.negative, np.add, np.subtract, np.multiply, np.true_divide)
 )
+_EXP, _LOG, _MAXIMUM = (_BY_UFUNC[f] for f in (np.exp, np.log, np.maximum))
 
 # (context, inputs, params, where) -> the atom that replaces the output, or None to leave the equation as it is
 Rule = Callable[[Any, tuple[Atom, ...], dict[str, Any], str], Atom | None]
@@ -140,6 +141,38 @@ def _reshape(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
     )
 
 
+def _index(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
+    """An index that only drops and adds axes of length 1 is a reshape."""
+    shape, spec = inputs[0].type.shape, params["spec"]
+    if not _keeps_all(shape, spec):
+        return None
+    axes = iter(shape)
+    found: list[int] = []
+    for item in spec:
+        if item is None:
+            found.append(1)
+            continue
+        length = next(axes)
+        if isinstance(item, tuple):
+            found.append(length)
+    return context.one(reshape_p, inputs[0], shape=(*found, *axes), where=where)
+
+
+def _scatter(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
+    if not _keeps_all(params["shape"], params["spec"]):
+        return None
+    return context.one(reshape_p, inputs[0], shape=params["shape"], where=where)
+
+
+def _keeps_all(shape: tuple[int, ...], spec: Any) -> bool:
+    """Whether a basic index keeps every entry, in order."""
+    lengths = iter(shape)
+    return all(
+        item is None or (item == (0, next(lengths), 1) if isinstance(item, tuple) else next(lengths) == 1)
+        for item in spec
+    )
+
+
 def _permute(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
     axes = params["axes"]
     if axes == tuple(range(len(axes))):
@@ -182,11 +215,13 @@ RULES: dict[str, Rule] = {
     "divide": _divide,
     "add": _add,
     "subtract": _subtract,
+    "index": _index,
     "matmul": _matmul,
     "negative": _negative,
     "positive": _same,
     "reduce_sum": _reduce_sum,
     "reshape": _reshape,
+    "scatter": _scatter,
     "permute": _permute,
 }
 
@@ -208,4 +243,9 @@ def _log_sum_exp(context: Any, inputs: Any, params: Any, where: str) -> Atom:
     return context.one(_LOG, _exponentials(context, inputs, params, where)[1], where=where)
 
 
-LOWERINGS: dict[str, Rule] = {"softmax": _softmax, "log_sum_exp": _log_sum_exp}
+def _relu(context: Any, inputs: Any, params: Any, where: str) -> Atom:
+    zero = np.zeros((), inputs[0].type.dtype)
+    return context.one(_MAXIMUM, inputs[0], Const(zero, ArrayType((), zero.dtype)), where=where)
+
+
+LOWERINGS: dict[str, Rule] = {"softmax": _softmax, "log_sum_exp": _log_sum_exp, "relu": _relu}

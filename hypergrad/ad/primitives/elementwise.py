@@ -112,6 +112,11 @@ def _where_nonzero(x: Any, value: Any) -> Any:
     return select(x != 0, value, 0.0)
 
 
+def _zero_to_inf(x: Any) -> Any:
+    """`x`, with inf in the place of 0: a denominator that makes a quotient 0 there."""
+    return select(x != 0, x, np.inf)
+
+
 def _nonzero(x: Any) -> Any:
     """`x`, with 1 in the place of 0: a denominator that is safe to divide by."""
     return select(x != 0, x, 1.0)
@@ -194,7 +199,7 @@ relu_p = Primitive(
     "relu",
     infer=lambda x: ArrayType(x.shape, x.dtype),
     call=lambda x: np.maximum(x, 0.0),
-    jvp=lambda out, tangents, inputs: tangents[0] * convert(inputs[0] > 0, out.dtype),
+    jvp=lambda out, tangents, inputs: tangents[0] * np.sign(out),
     ufunc=lambda x, out: np.maximum(x, 0.0, out=out),
 )
 
@@ -212,8 +217,8 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise(np.reciprocal, lambda out, x: -(out * out)),
     elementwise(np.power, _power_x, _power_y),
     elementwise(np.float_power, _power_x, _power_y),
-    elementwise(np.sqrt, lambda out, x: _where_nonzero(out, 0.5 / _nonzero(out))),
-    elementwise(np.cbrt, lambda out, x: _where_nonzero(out, 1.0 / (3.0 * _nonzero(out * out)))),
+    elementwise(np.sqrt, lambda out, x: 0.5 / _zero_to_inf(out)),
+    elementwise(np.cbrt, lambda out, x: 1.0 / (3.0 * _zero_to_inf(out * out))),
     elementwise(np.exp, lambda out, x: out),
     elementwise(np.exp2, lambda out, x: out * _LOG2),
     elementwise(np.expm1, lambda out, x: out + 1.0),
