@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hypergrad.ad.program import ArrayType
 from hypergrad.hypergradients.base import HypergradientResult, Method, disconnected, measure
+from hypergrad.unroll.arena import leased
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
 __all__ = ["Reverse"]
@@ -28,22 +30,22 @@ class Reverse(Method):
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
-        first, steps = trajectory.initial(), trajectory.steps
-        states = np.empty((steps, first.size), first.dtype)
-        kept = steps * trajectory.code.cut.bytes <= _RESIDUALS
-        residuals = trajectory.residuals(steps) if kept else []
+        first, steps, code = trajectory.initial(), trajectory.steps, trajectory.code
+        keep = steps * code.cut.bytes <= _RESIDUALS
+        types = [ArrayType((steps, first.size), first.dtype), *(trajectory.kept(steps) if keep else ())]
         losses = trajectory.curve(curve)
-        last = trajectory.forward(first, 0, steps, states, residuals if kept else None, losses)
-        value, ct_state, ct_hypers = trajectory.outer(last)
-        trained = time.perf_counter() - began
         hyper = trajectory.hyper
-        if np.isfinite(value):
-            adjoint = Adjoint(trajectory, last, ct_state, kept)
-            for t in range(steps - 1, -1, -1):
-                adjoint.step(t, states[t], [residual[t, ...] for residual in residuals])
-            cts = adjoint.hyper(ct_hypers)
-        else:
-            cts = [np.full(leaf.shape, np.nan, leaf.dtype) for leaf in hyper.values]
+        with leased(types) as (states, *residuals):
+            last = trajectory.forward(first, 0, steps, states, residuals if keep else None, losses)
+            value, ct_state, ct_hypers = trajectory.outer(last)
+            trained = time.perf_counter() - began
+            if np.isfinite(value):
+                adjoint = Adjoint(trajectory, last, ct_state, keep)
+                for t in range(steps - 1, -1, -1):
+                    adjoint.step(t, states[t], [residual[t, ...] for residual in residuals])
+                cts = adjoint.hyper(ct_hypers)
+            else:
+                cts = [np.full(leaf.shape, np.nan, leaf.dtype) for leaf in hyper.values]
         finite = bool(np.isfinite(value)) and all(bool(np.isfinite(ct).all()) for ct in cts)
         stream = iter(ct[()] for ct in cts)
         leaves = [next(stream) if f else None for f in hyper.floats]
@@ -56,7 +58,7 @@ class Reverse(Method):
             "step_evaluations": sum(trajectory.evaluations.values()),
             "seconds": time.perf_counter() - began,
             "seconds_training": trained,
-            "bytes": states.nbytes + sum(residual.nbytes for residual in residuals),
+            "bytes": sum(type.size * type.dtype.itemsize for type in types),
             "finite": finite,
         }
         return HypergradientResult(

@@ -44,6 +44,7 @@ class Compiled:
         step: (s, r, c, t, batch, draws) -> (s', inner loss).
         train, valid: leaves of the data, in the state's dtype.
         reads_rows, reads_step, reads_outer: for each float hyperparameter, what it enters.
+        reads_t: whether the step reads its number.
     """
 
     def __init__(self, problem: Any, hyper: Hyper, seed: int) -> None:
@@ -94,6 +95,7 @@ class Compiled:
         count = len(self.hyper.types)
         step = optimize(traced)
         self.reads_step = reads(step, step.inputs[2 : 2 + count])
+        (self.reads_t,) = reads(step, [step.inputs[2 + count]])
         before, rest = hoist(step, [2 <= i < 2 + count for i in range(len(step.inputs))])
         shapes = tuple(atom.type.shape for atom in before.outputs)
         self.invariant_layout = Layout(tree.structure([0] * len(shapes)), shapes, self.layout.dtype)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.forward import evaluate
+from hypergrad.ad.program import ArrayType
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.hyper import Hyper
@@ -51,6 +52,7 @@ class Trajectory:
             if self._full
             else [np.zeros((length, *leaf.shape[1:]), leaf.dtype) for leaf in code.train]
         )
+        self._takes = [(leaf.take, buffer) for leaf, buffer in zip(code.train, self._batch, strict=True)]
         self._draws = [np.zeros(shape, dtype) for _, shape in code.draws]
         self.inputs = [self._row, self.invariants, self._t, *self._batch, *self._draws]
 
@@ -62,11 +64,12 @@ class Trajectory:
         """Load the row, batch and draws of step t into the input buffers."""
         if self._row.size:
             self._row[...] = self.rows[t]
-        self._t[...] = t
+        if self.code.reads_t:
+            self._t[...] = t
         if not self._full:
             index = self.problem.batches.at(self.seed, t)
-            for leaf, buffer in zip(self.code.train, self._batch, strict=True):
-                leaf.take(index, 0, buffer, "clip")
+            for take, buffer in self._takes:
+                take(index, 0, buffer, "clip")
         if self._draws:
             rng = generator(self.seed, "draws", t)
             for (method, shape), buffer in zip(self.code.draws, self._draws, strict=True):
@@ -79,9 +82,9 @@ class Trajectory:
             room[curve_positions(self.steps, points)] = 0.0
         return room
 
-    def residuals(self, steps: int) -> list[np.ndarray]:
-        """Room for what `steps` steps keep for the backward run: one array (steps, ...) a residual."""
-        return [np.empty((steps, *type.shape), type.dtype) for type in self.code.cut.residuals]
+    def kept(self, steps: int) -> list[ArrayType]:
+        """Types of what `steps` steps keep for the backward run: one array (steps, ...) a residual."""
+        return [ArrayType((steps, *type.shape), type.dtype) for type in self.code.cut.residuals]
 
     def forward(
         self,
@@ -97,7 +100,7 @@ class Trajectory:
         Args:
             state: s_start, (N,); not changed.
             states: (stop - start, N) array that receives s_start..s_{stop-1}.
-            residuals: from `residuals`, filled for these steps.
+            residuals: arrays of the types `kept`, filled for these steps.
             curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of these steps.
         """
         here, there = state.copy(), np.empty_like(state)
