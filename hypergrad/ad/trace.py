@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Program, Var
-from hypergrad.ad.tracer import Tracer, function_table, line_of_code, source_line, ufunc_table
+from hypergrad.ad.tracer import (
+    ARGUMENT,
+    Tracer,
+    View,
+    function_table,
+    line_of_code,
+    source_line,
+    ufunc_table,
+)
 from hypergrad.errors import HypergradError, TracingError
 
 __all__ = [
@@ -23,6 +31,7 @@ __all__ = [
     "Tracer",
     "bind",
     "function_table",
+    "innermost",
     "is_traced",
     "source_line",
     "trace",
@@ -30,7 +39,22 @@ __all__ = [
     "ufunc_table",
 ]
 
-_depth = threading.local()
+_active = threading.local()
+
+
+def _stack() -> list[Builder]:
+    """The traces that are under way in this thread, the innermost last."""
+    try:
+        return _active.stack
+    except AttributeError:
+        _active.stack = []
+        return _active.stack
+
+
+def innermost() -> Builder | None:
+    """The innermost trace that is under way in this thread."""
+    stack = _stack()
+    return stack[-1] if stack else None
 
 
 class Builder:
@@ -38,24 +62,34 @@ class Builder:
 
     Attributes:
         level: depth of nesting; an operation belongs to the deepest trace among its operands.
+        clock: counts the writes to traced arrays; shared with the enclosing traces.
+        marks: the enclosing traces, with the number of equations that each had when this one began.
         where: source line given to new equations; None: look it up in the stack.
     """
 
     def __init__(self, name: str = "program") -> None:
         self.name = name
-        self.level = getattr(_depth, "value", 0) + 1
+        stack = _stack()
+        self.level = len(stack) + 1
+        self.clock: list[int] = stack[-1].clock if stack else [0]
+        self.marks: list[tuple[Builder, int]] = []
+        self.orders: dict[Var, tuple[int, ...]] = {}  # see hypergrad.ad.layout
+        self.ordered = 0
         self.equations: list[Equation] = []
         self.inputs: list[Var] = []
         self.open = True
         self.where: str | None = None
 
     def __enter__(self) -> Builder:
-        self.level = getattr(_depth, "value", 0) + 1
-        _depth.value = self.level
+        stack = _stack()
+        self.level = len(stack) + 1
+        self.clock = stack[-1].clock if stack else self.clock
+        self.marks = [(builder, len(builder.equations)) for builder in stack]
+        stack.append(self)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: TracebackType | None) -> None:
-        _depth.value = self.level - 1
+        _stack().pop()
         self.open = False
         if not isinstance(error, ValueError | TypeError) or isinstance(error, HypergradError):
             return
@@ -71,14 +105,17 @@ class Builder:
         """A new input variable of the Program under construction."""
         var = Var(type)
         self.inputs.append(var)
-        return Tracer(self, var)
+        return Tracer(self, var, ARGUMENT if type.shape else None)
 
     def lift(self, value: Any) -> Atom:
         """The operand that stands for `value` here: a variable of this trace, or a constant."""
         if isinstance(value, Tracer):
+            if value.memory is not None and value.builder.clock[0]:
+                function_table["sync"](value)
             if value.builder is self:
                 return value.atom
             value.builder.require_open()
+            return Const(Tracer(value.builder, value.atom), value.atom.type)  # as it is now
         return Const(value, type_of(value))
 
     def require_open(self) -> None:
@@ -93,18 +130,40 @@ class Builder:
         """Append one equation; returns its output tracer (a tuple for a primitive with several)."""
         self.require_open()
         atoms = tuple(self.lift(value) for value in inputs)
-        outputs = tuple(Var(type) for type in primitive.types([atom.type for atom in atoms], params))
-        where = line_of_code() if self.where is None else self.where
-        self.equations.append(Equation(primitive, atoms, outputs, params, where))
-        if primitive.multiple:
-            return tuple(Tracer(self, var) for var in outputs)
-        return Tracer(self, outputs[0])
+        types = primitive.types([atom.type for atom in atoms], params)
+        outputs: tuple[Atom, ...] | None = None
+        if Var not in map(type, atoms):
+            outputs = _folded(primitive, atoms, params)
+        if outputs is None:
+            outputs = variables = tuple(Var(kind) for kind in types)
+            where = line_of_code() if self.where is None else self.where
+            self.equations.append(Equation(primitive, atoms, variables, params, where))
+        if not primitive.view:
+            if primitive.multiple:
+                return tuple(Tracer(self, atom) for atom in outputs)
+            return Tracer(self, outputs[0])
+        now = self.clock[0]
+        views = tuple(
+            Tracer(self, atom, View(inputs[0], primitive, params, number, now))
+            for number, atom in enumerate(outputs)
+        )
+        return views if primitive.multiple else views[0]
 
     def program(self, outputs: Sequence[Any]) -> Program:
         """The finished Program with the given tracers or arrays as outputs."""
         return Program(
             tuple(self.inputs), tuple(self.equations), tuple(self.lift(value) for value in outputs), self.name
         )
+
+
+def _folded(primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Atom, ...] | None:
+    """The results of an operation on numbers that are known, such as ``np.zeros_like(x) + 1``."""
+    values = [atom.value for atom in atoms if isinstance(atom, Const)]
+    if any(isinstance(value, Tracer) for value in values):
+        return None
+    found = primitive.call(*values, **params)
+    arrays = [np.asarray(value) for value in (found if primitive.multiple else (found,))]
+    return tuple(Const(array, ArrayType(array.shape, array.dtype)) for array in arrays)
 
 
 def is_traced(value: Any) -> bool:
@@ -133,6 +192,8 @@ def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
     arrays: list[Any] = []
     for value in inputs:
         if isinstance(value, Tracer):
+            if value.memory is not None and value.builder.clock[0]:
+                function_table["sync"](value)
             if builder is None or value.builder.level > builder.level:
                 builder = value.builder
             elif value.builder is not builder and value.builder.level == builder.level:

@@ -283,6 +283,8 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise(np.bitwise_or, None, None),
     elementwise(np.bitwise_xor, None, None),
     elementwise(np.invert, None),
+    elementwise(np.left_shift, None, None),
+    elementwise(np.right_shift, None, None),
     elementwise(np.isfinite, None),
     elementwise(np.isnan, None),
     elementwise(np.isinf, None),
