@@ -62,6 +62,12 @@ def _order(builder: Any, atom: Atom) -> Order | None:
             for var, order in zip(eq.outputs, _result(eq, builder), strict=True):
                 if order is not None:
                     orders[var] = order
+        for var in eq.outputs:
+            if var in builder.origins:  # written to an array, which keeps its order
+                before = orders.get(builder.origins[var])
+                orders.pop(var, None)
+                if before is not None:
+                    orders[var] = before
     builder.ordered = len(builder.equations)
     return orders.get(atom)
 

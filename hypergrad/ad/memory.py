@@ -42,6 +42,9 @@ INVERSES: dict[Any, Callable[..., Any]] = {
 }
 
 
+RAVEL = -1  # number of the output of a reshape whose result must be contiguous
+
+
 # Reading --------------------------------------------------------------------------------------------------
 def owner(x: Tracer) -> Tracer:
     """The array whose memory `x` shows; decides, when first asked, whether a reshape made a copy."""
@@ -53,7 +56,10 @@ def owner(x: Tracer) -> Tracer:
         copied = source.memory is None and not source.shape  # of a number, which is immutable
         if memory.primitive is reshape_p and not copied:
             shown = strided(source)
-            copied = not np.may_share_memory(shown, shown.reshape(x.shape))
+            if memory.number == RAVEL:
+                copied = not shown.flags.c_contiguous
+            else:
+                copied = not np.may_share_memory(shown, shown.reshape(x.shape))
         if copied:
             x.memory = Owned(stamp=memory.stamp)
             return x
@@ -139,18 +145,24 @@ def _tick(builder: Builder) -> int:
 def put(x: Tracer, value: Any) -> None:
     """Let `x`, which is writable, have `value`, of its shape and dtype."""
     memory = x.memory
+    if isinstance(value, Tracer):
+        value = alias(value)  # it may share the memory that is written to
     if isinstance(memory, View):
         source = memory.source
         if source.memory is not None:
             sync(source)
         put(source, INVERSES[memory.primitive](source, value, memory.number, **memory.params))
-        x.atom, x.builder = source.builder.lift(value), source.builder
-        memory.stamp = source.builder.clock[0]
+        now = source.builder.clock[0]
+        if memory.primitive is not permute_p and source.memory.stamp == now:
+            x.atom, x.builder = source.builder.lift(value), source.builder
+            memory.stamp = now
         return
     if memory is None:
         memory = x.memory = Owned(origin=x.atom)
     x.atom = x.builder.lift(value)
     memory.stamp = _tick(x.builder)
+    if len(x.shape) > 1 and x.builder.equations and x.atom in x.builder.equations[-1].outputs:
+        x.builder.origins[x.atom] = memory.origin
 
 
 def fitted(value: Any, shape: tuple[int, ...], dtype: np.dtype, what: str = "assignment") -> Any:
@@ -233,6 +245,17 @@ def inplace(name: str, x: Tracer, other: Any) -> Any:
     writable(x, symbol)
     put(x, value)
     return x
+
+
+def raveled(x: Tracer) -> Tracer:
+    """``x.ravel()``: unlike ``x.reshape(-1)``, a copy wherever x is not C-contiguous."""
+    found = reshape(x, (x.size,))
+    if found is x:
+        found = alias(x)
+        found.memory = View(x, reshape_p, {"shape": x.shape}, RAVEL, x.builder.clock[0])
+    else:
+        found.memory.number = RAVEL
+    return found
 
 
 def alias(x: Tracer) -> Tracer:
@@ -323,5 +346,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     "inplace": inplace,
     "result": result,
     "copy": copy,
+    "raveled": raveled,
     "write": write,
 }

@@ -76,7 +76,7 @@ def _flat_write(a: Tracer, key: Any, value: Any) -> None:
     flat = reshape(a, (a.size,))
     shape = memory.target(flat, index) if isinstance(flat, Tracer) else ()
     count = int(np.prod(shape, dtype=np.int64))
-    if count == 0:
+    if count == 0 or np.size(value) == 0:
         return
     cycled = getitem(_cycled(value, count), slice(0, count))
     entries = convert(cycled, a.dtype) if isinstance(cycled, Tracer) else cycled.astype(a.dtype)
@@ -110,6 +110,8 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
 
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     a, mask = _writes(a, "np.putmask"), _known(mask)
+    if np.size(values) == 0:
+        return
     if mask.size != a.size:
         raise ShapeError(
             f"np.putmask: a mask of shape {mask.shape} for an array of shape {a.shape}, at {source_line()}"

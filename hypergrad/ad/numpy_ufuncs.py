@@ -204,20 +204,20 @@ def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
     index = read_index(a.shape, indices)
     b = array_of(b)
     values = None if ufunc.nin == 1 else memory.fitted(b, memory.target(a, index), b.dtype, name)
-    if ufunc in (np.add, np.subtract) and a.dtype.kind != "b":
-        _check_cast(name, ufunc, a, values)
+    kind = None if values is None else np.result_type(a.dtype, values.dtype)
+    if ufunc in (np.add, np.subtract) and a.dtype.kind != "b" and kind == a.dtype:
         values = convert(values, a.dtype) if is_traced(values) else np.asarray(values, a.dtype)
         if ufunc is np.subtract:
             values = np.negative(values)
         memory.put(a, bind(add_at_p, a, values, *index.arrays, spec=index.spec))
         return
     if index.unique(a.shape):
-        _write_at(name, ufunc, a, index, values)
+        _write_at(ufunc, a, index, values)
         return
     if any(map(is_traced, index.arrays)):
         raise UnsupportedError(
             f"{name} with traced indices, which may repeat, has no rule, at {source_line()}; only add.at and "
-            "subtract.at have"
+            "subtract.at of values of the array's dtype have"
         )
     shape = memory.target(a, index)
     places = np.arange(a.size).reshape(a.shape)[indices].ravel()
@@ -227,21 +227,13 @@ def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
     for turn in range(turns.max(initial=-1) + 1):
         chosen = np.flatnonzero(turns == turn)
         part = read_index(a.shape, tuple(axis[chosen] for axis in where))
-        _write_at(name, ufunc, a, part, None if spread is None else spread[chosen])
+        _write_at(ufunc, a, part, None if spread is None else spread[chosen])
 
 
-def _check_cast(name: str, ufunc: Any, a: Any, values: Any) -> None:
-    kind = np.result_type(a.dtype, values.dtype)
-    if not np.can_cast(kind, a.dtype, "same_kind"):
-        raise UnsupportedError(f"{name}: a result of dtype {kind} cannot be cast to {a.dtype}, at {source_line()}")
-
-
-def _write_at(name: str, ufunc: Any, a: Any, index: Any, values: Any) -> None:
-    """``a[index] = ufunc(a[index], values)``, for an index without repetitions."""
+def _write_at(ufunc: Any, a: Any, index: Any, values: Any) -> None:
+    """``a[index] = ufunc(a[index], values)``, for an index without repetitions; cast as NumPy does, without a check."""
     old = take(a, index)
     new = ufunc(old) if values is None else ufunc(old, values)
-    if not np.can_cast(new.dtype, a.dtype, "same_kind"):
-        raise UnsupportedError(f"{name}: a result of dtype {new.dtype} cannot be cast to {a.dtype}, at {source_line()}")
     new = convert(new, a.dtype)
     memory.put(a, broadcast_to(new, a.shape) if index.whole else update(a, new, index))
 

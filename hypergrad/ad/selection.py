@@ -23,9 +23,11 @@ __all__ = ["Selection", "assign_selected", "masked", "selected"]
 
 
 def masked(key: Any) -> bool:
-    """Whether an index has a traced mask, whose numbers are not known."""
-    items = key if type(key) is tuple else (key,)
-    return any(type(item) is Tracer and item.dtype.kind == "b" and item.known() is None for item in items)
+    """Whether an index has a traced mask, whose numbers are not known (or that is a lone True or False)."""
+    return any(
+        type(item) is Tracer and item.dtype.kind == "b" and (not item.shape or item.known() is None)
+        for item in (key if type(key) is tuple else (key,))
+    )
 
 
 def _place(x: Tracer, key: Any) -> tuple[Any, Any, tuple[int, ...], bool]:
@@ -43,6 +45,8 @@ def _place(x: Tracer, key: Any) -> tuple[Any, Any, tuple[int, ...], bool]:
             "write x = np.where(mask, value, x)"
         )
     mask = items[at[0]]
+    if Ellipsis not in items[: at[0]] + items[at[0] + 1 :]:
+        items.append(Ellipsis)
     used = sum(item is not None and item is not Ellipsis for item in items) - 1 + mask.ndim
     before = [
         0 if isinstance(item, int | np.integer) else x.ndim - used if item is Ellipsis else 1

@@ -74,6 +74,7 @@ class Builder:
         self.clock: list[int] = stack[-1].clock if stack else [0]
         self.marks: list[tuple[Builder, int]] = []
         self.orders: dict[Var, tuple[int, ...]] = {}  # see hypergrad.ad.layout
+        self.origins: dict[Atom, Atom | None] = {}
         self.ordered = 0
         self.equations: list[Equation] = []
         self.inputs: list[Var] = []
@@ -151,9 +152,8 @@ class Builder:
 
     def program(self, outputs: Sequence[Any]) -> Program:
         """The finished Program with the given tracers or arrays as outputs."""
-        return Program(
-            tuple(self.inputs), tuple(self.equations), tuple(self.lift(value) for value in outputs), self.name
-        )
+        atoms = tuple(self.lift(value) for value in outputs)  # may emit equations, for views of what was written to
+        return Program(tuple(self.inputs), tuple(self.equations), atoms, self.name)
 
 
 def _folded(primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any]) -> tuple[Atom, ...] | None:

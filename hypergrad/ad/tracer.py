@@ -112,7 +112,7 @@ class View:
     Attributes:
         source: the tracer that it is a view of.
         primitive, params, number: its value is output `number` of ``primitive(source; params)``; primitive
-            None: of ``params["derive"](source)``, which cannot be written to.
+            None: it is ``params["derive"](source)``, which cannot be written to.
         stamp: the time at which the value was last taken from the source.
         owner: the tracer whose memory it is, once it has been found out (a reshape may have copied).
     """

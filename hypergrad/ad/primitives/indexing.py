@@ -344,4 +344,6 @@ def _slice(item: slice, length: int) -> tuple[int, int | None, int]:
         start, stop, step = item.indices(length)
     except (TypeError, ValueError) as error:
         raise TracingError(f"the slice {item} is wrong ({error}), at {source_line()}") from None
+    if step < 0 and start < 0:
+        return (0, 0, 1)  # nothing: -1 would count from the end
     return (start, None if step < 0 and stop < 0 else stop, step)
