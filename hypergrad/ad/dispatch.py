@@ -78,7 +78,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     "operator": _operator,
     "astype": _astype,
-    "refused": methods.REFUSED,
+    "instead": methods.instead,
     **memory.FUNCTIONS,
     **numpy_creation.FUNCTIONS,
     **numpy_inplace.FUNCTIONS,

@@ -57,7 +57,7 @@ def _order(builder: Any, atom: Atom) -> Order | None:
     orders: dict[Any, Order] = builder.orders
     for eq in builder.equations[builder.ordered :]:
         if eq.primitive.name in _REORDER or any(
-            atom in orders or isinstance(atom, Const) and atom.type.ndim > 1 for atom in eq.inputs
+            atom in orders or (isinstance(atom, Const) and atom.type.ndim > 1) for atom in eq.inputs
         ):
             for var, order in zip(eq.outputs, _result(eq, builder), strict=True):
                 if order is not None:
@@ -96,7 +96,9 @@ def _result(eq: Equation, builder: Any) -> list[Order | None]:
         return [_order_of(shown(eq.inputs[0]))]
     if name == "gather":
         index = [
-            a.value if isinstance(a, Const) and not isinstance(a.value, Tracer) else np.zeros(a.type.shape, int)
+            a.value
+            if isinstance(a, Const) and not isinstance(a.value, Tracer)
+            else np.zeros(a.type.shape, int)
             for a in eq.inputs[1:]
         ]
         if any(n == 0 for n in eq.inputs[0].type.shape):
@@ -106,11 +108,15 @@ def _result(eq: Equation, builder: Any) -> list[Order | None]:
         with np.errstate(all="ignore"):
             found = eq.primitive.call(*map(shown, eq.inputs), **eq.params)
         return [_order_of(array) for array in (found if eq.primitive.multiple else (found,))]
-    elementwise = len(eq.outputs) == 1 and name != "matmul" and (
-        eq.primitive.ufunc is not None or name in ("select", "convert") or len(eq.inputs) == 1
+    elementwise = (
+        len(eq.outputs) == 1
+        and name != "matmul"
+        and (eq.primitive.ufunc is not None or name in ("select", "convert") or len(eq.inputs) == 1)
     )
     if elementwise and functools.reduce(np.broadcast_shapes, (a.type.shape for a in eq.inputs)) == target:
-        operands = [*map(shown, eq.inputs), None]
-        flags = [["readonly"]] * len(eq.inputs) + [["writeonly", "allocate"]]
-        return [_order_of(np.nditer(operands, ["zerosize_ok"], flags, [np.int8] * len(operands)).operands[-1])]
+        operands: Any = [*map(shown, eq.inputs), None]
+        flags: Any = [["readonly"]] * len(eq.inputs) + [["writeonly", "allocate"]]
+        return [
+            _order_of(np.nditer(operands, ["zerosize_ok"], flags, [np.int8] * len(operands)).operands[-1])
+        ]
     return [None] * len(eq.outputs)

@@ -153,7 +153,7 @@ def put(x: Tracer, value: Any) -> None:
             sync(source)
         put(source, INVERSES[memory.primitive](source, value, memory.number, **memory.params))
         now = source.builder.clock[0]
-        if memory.primitive is not permute_p and source.memory.stamp == now:
+        if memory.primitive is not permute_p and source.memory is not None and source.memory.stamp == now:
             x.atom, x.builder = source.builder.lift(value), source.builder
             memory.stamp = now
         return
@@ -175,7 +175,9 @@ def fitted(value: Any, shape: tuple[int, ...], dtype: np.dtype, what: str = "ass
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = reshape(value, value.shape[extra:])
     if broadcast_shape([value.shape, shape], what) != shape:
-        raise ShapeError(f"{what}: a value of shape {value.shape} does not fit into {shape}, at {source_line()}")
+        raise ShapeError(
+            f"{what}: a value of shape {value.shape} does not fit into {shape}, at {source_line()}"
+        )
     return convert(value, dtype) if isinstance(value, Tracer) else np.asarray(value, dtype)
 
 
@@ -324,7 +326,7 @@ def result(function: Any, rule: Callable[..., Any], found: Any, args: Any, kwarg
 
 def _read_only(function: Any, rule: Callable[..., Any], found: Tracer, args: Any, kwargs: Any) -> Tracer:
     source = args[0] if args else next(iter(kwargs.values()))
-    if not isinstance(source, Tracer) or (function is getattr(np, "diag") and source.ndim == 1):
+    if not isinstance(source, Tracer) or (function is np.diag and source.ndim == 1):
         return alias(found)
     rest = args[1:] if args else ()
     names = {name: value for name, value in kwargs.items() if value is not source}

@@ -16,7 +16,7 @@ from hypergrad.ad.numpy_inplace import Flat
 from hypergrad.ad.tracer import Owned, Tracer, function_table, source_line
 from hypergrad.errors import UnsupportedError
 
-__all__ = ["REFUSED"]
+__all__ = ["REFUSED", "instead"]
 
 _OUTSIDE = "return it from the function and do this outside"
 REFUSED: dict[str, str] = {
@@ -34,6 +34,15 @@ REFUSED: dict[str, str] = {
     "tofile": _OUTSIDE,
     "tostring": _OUTSIDE,
 }
+
+
+def instead(name: str) -> str:
+    """What to do instead of using the attribute `name`."""
+    return REFUSED.get(
+        name,
+        "write it with supported NumPy functions, or compute it outside the traced function and pass the result "
+        "as data",
+    )
 
 
 def _delegate(name: str, place: int = 0) -> Callable[..., Any]:
@@ -109,7 +118,10 @@ def _fill(self: Tracer, value: Any) -> None:
 
 
 def _view(self: Tracer, dtype: Any = None, type: Any = None) -> Tracer:
-    if (dtype is not None and not (dtype is np.ndarray or dtype == self.dtype)) or type not in (None, np.ndarray):
+    if (dtype is not None and not (dtype is np.ndarray or dtype == self.dtype)) or type not in (
+        None,
+        np.ndarray,
+    ):
         raise UnsupportedError(
             f"a traced value cannot be viewed as {dtype or type}, at {source_line()}; use .astype, which converts"
         )
@@ -216,9 +228,13 @@ for _name, _member in {
     "to_device": _to_device,
     "conj": lambda self: np.conjugate(self),
     "conjugate": lambda self: np.conjugate(self),
-    "item": _known("item", "as a Python number (.item())", "keep it an array, or return it from the function"),
+    "item": _known(
+        "item", "as a Python number (.item())", "keep it an array, or return it from the function"
+    ),
     "tolist": _known("tolist", "as a list (.tolist())", "keep it an array, or return it from the function"),
-    "nonzero": _known("nonzero", "by nonzero(), whose result has no fixed shape", "use np.where(condition, a, b)"),
+    "nonzero": _known(
+        "nonzero", "by nonzero(), whose result has no fixed shape", "use np.where(condition, a, b)"
+    ),
     "T": property(lambda self: function_table[np.transpose](self)),
     "mT": property(lambda self: function_table[np.swapaxes](self, -1, -2)),
     "real": property(lambda self: function_table[np.real](self), _set_real),
@@ -231,4 +247,3 @@ for _name, _member in {
     "dtype": _unsettable("dtype", "write x = x.astype(dtype)"),
 }.items():
     setattr(Tracer, _name, _member)
-

@@ -161,7 +161,7 @@ def _full_like(
         found = function_table["copy"](broadcast_to(convert(fill_value, kind), target))
     else:
         found = _kept(np.full(target, fill_value, kind), a if isinstance(a, Tracer) else None)
-    if isinstance(found, Tracer) and order == "K" and shape is None and isinstance(a, Tracer):
+    if isinstance(found, Tracer) and isinstance(found.memory, Owned) and order == "K" and shape is None:
         found.memory.origin = a.memory.origin if isinstance(a.memory, Owned) else a.atom
     return found
 

@@ -51,7 +51,7 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
     src, where = (x if type(x) in (bool, int, float) else _known(x) for x in (src, where))
     if not is_traced(dst):
         if not is_traced(src) and not is_traced(where):
-            np.copyto(dst, src, casting, where)  # type: ignore[call-overload]
+            np.copyto(dst, src, casting, where)  # type: ignore[arg-type]
             return
         raise UnsupportedError(
             f"a traced value cannot be copied into an ndarray (np.copyto, np.full_like), at {source_line()}; "
@@ -100,8 +100,8 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
     if is_traced(mask):
         if np.size(vals) != 1:
             raise UnsupportedError(
-                f"np.place with a traced mask takes one value, since the number of places is not known, at {source_line()}; "
-                "use np.putmask or np.where"
+                f"np.place with a traced mask takes one value, since the number of places is not known, "
+                f"at {source_line()}; use np.putmask or np.where"
             )
         _putmask(arr, mask, vals)
     elif mask.any():
@@ -126,7 +126,8 @@ def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     a = _writes(a, "np.fill_diagonal")
     if a.ndim < 2 or (a.ndim > 2 and len(set(a.shape)) > 1):
         raise ShapeError(
-            f"np.fill_diagonal: an array of shape {a.shape}, at {source_line()}; it needs two axes, or all of one length"
+            f"np.fill_diagonal: an array of shape {a.shape}, at {source_line()}; it needs two axes, "
+            "or all of one length"
         )
     end = None if a.ndim > 2 or wrap else a.shape[1] * a.shape[1]
     step = a.shape[1] + 1 if a.ndim == 2 else 1 + int(np.cumprod(a.shape[:-1]).sum())
@@ -137,7 +138,9 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     arr, indices = _writes(arr, "np.put_along_axis"), _known(indices)
     if axis is None:
         if indices.ndim != 1:
-            raise ShapeError(f"np.put_along_axis with axis=None takes indices of one axis, at {source_line()}")
+            raise ShapeError(
+                f"np.put_along_axis with axis=None takes indices of one axis, at {source_line()}"
+            )
         shape = indices.shape
         value = memory.fitted(values, shape, arr.dtype, "np.put_along_axis")
         _flat_write(arr, indices, broadcast_to(value, shape))
@@ -145,8 +148,8 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     place = axis_list(axis, arr.ndim, "np.put_along_axis")[0]
     if indices.ndim != arr.ndim:
         raise ShapeError(
-            f"np.put_along_axis: indices of shape {indices.shape} for an array of shape {arr.shape}, at {source_line()}; "
-            "give them as many axes"
+            f"np.put_along_axis: indices of shape {indices.shape} for an array of shape {arr.shape}, "
+            f"at {source_line()}; give them as many axes"
         )
     grid = tuple(
         indices if i == place else np.arange(n).reshape(tuple(n if j == i else 1 for j in range(arr.ndim)))

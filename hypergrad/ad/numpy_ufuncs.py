@@ -15,7 +15,7 @@ from hypergrad.ad.options import array_of, axis_list, integer
 from hypergrad.ad.primitives.elementwise import broadcast_shape, select
 from hypergrad.ad.primitives.indexing import add_at_p, read_index, take, update
 from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape, stop_gradient
-from hypergrad.ad.trace import Tracer, bind, is_traced, source_line
+from hypergrad.ad.trace import bind, is_traced, source_line
 from hypergrad.ad.tracer import _call, function_table, rule_of
 from hypergrad.errors import ShapeError, UnsupportedError
 
@@ -102,9 +102,7 @@ def _as_loop(ufunc: Any, inputs: tuple[Any, ...], dtype: np.dtype, casting: str)
     kinds = tuple(type(x) if type(x) in (int, float) else array_of(x).dtype for x in inputs)
     signature = (*(None,) * ufunc.nin, *(dtype,) * ufunc.nout)
     try:
-        loop = ufunc.resolve_dtypes(
-            (*kinds, *(None,) * ufunc.nout), signature=signature, casting=casting
-        )
+        loop = ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout), signature=signature, casting=casting)
     except TypeError as error:
         raise UnsupportedError(
             f"{ufunc.__name__} has no loop to dtype {dtype} from {', '.join(map(str, kinds))} under "
@@ -178,7 +176,10 @@ def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, dtype: Any = 
     x = array_of(array)
     place = axis_list(axis, x.ndim, "add.reduceat")[0]
     length = x.shape[place]
-    starts = [integer(i, "add.reduceat: an index") for i in (indices.tolist() if isinstance(indices, np.ndarray) else indices)]
+    starts = [
+        integer(i, "add.reduceat: an index")
+        for i in (indices.tolist() if isinstance(indices, np.ndarray) else indices)
+    ]
     if any(not 0 <= i < length for i in starts):
         raise ShapeError(f"add.reduceat: an index is outside an axis of length {length}, at {source_line()}")
     lead = (slice(None),) * place

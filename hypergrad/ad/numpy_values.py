@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject, sizes_of
+from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject
 from hypergrad.ad.primitives import contraction, indexing, linalg, reduction
 from hypergrad.ad.primitives.elementwise import select
-from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape
+from hypergrad.ad.primitives.linear import convert, reshape
 from hypergrad.ad.trace import Tracer, source_line
 from hypergrad.errors import ShapeError, UnsupportedError
 

@@ -31,7 +31,7 @@ def masked(key: Any) -> bool:
 
 
 def _place(x: Tracer, key: Any) -> tuple[Any, Any, tuple[int, ...], bool]:
-    """The part of x that the other items of an index select, the mask over it, the axes behind, and whether it leads."""
+    """The part of x that the other items of an index select; the mask over it, the axes behind, whether it leads."""
     items = list(key) if isinstance(key, tuple) else [key]
     at = [i for i, item in enumerate(items) if isinstance(item, Tracer)]
     basic = all(
@@ -123,7 +123,8 @@ class Selection(Deferred, np.lib.mixins.NDArrayOperatorsMixin):
         if method != "__call__" or kwargs or ufunc.nout != 1 or ufunc.signature is not None:
             self._refuse()
         operands = [
-            self._guarded(x.full if isinstance(x, Selection) else _fits(x, self.rest, self.leads)) for x in inputs
+            self._guarded(x.full if isinstance(x, Selection) else _fits(x, self.rest, self.leads))
+            for x in inputs
         ]
         if any(isinstance(x, Selection) and not same_mask(x, self) for x in inputs):
             self._refuse()
@@ -146,8 +147,10 @@ class Selection(Deferred, np.lib.mixins.NDArrayOperatorsMixin):
             "multiply by the mask (x[mask] = value and x[mask] += value work)"
         )
 
-    __array__ = __array_function__ = __len__ = __iter__ = __getitem__ = __setitem__ = __bool__ = __float__ = _refuse
-    __int__ = __index__ = __repr__ = __format__ = _refuse  # type: ignore[assignment]
+    __array__ = __array_function__ = __len__ = __iter__ = __getitem__ = __setitem__ = __bool__ = __float__ = (
+        _refuse
+    )
+    __int__ = __index__ = __repr__ = __format__ = _refuse
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -170,7 +173,9 @@ def assign_selected(x: Tracer, key: Any, value: Any, write: Callable[..., None])
         fitted = value.full
     else:
         fitted = _fits(value, rest, leads)
-    cast = convert(fitted, part.dtype) if isinstance(fitted, Tracer) else np.asarray(fitted).astype(part.dtype)
+    cast = (
+        convert(fitted, part.dtype) if isinstance(fitted, Tracer) else np.asarray(fitted).astype(part.dtype)
+    )
     write(part, select(mask, cast, part))
 
 
@@ -190,12 +195,16 @@ def same_mask(a: Selection, b: Selection) -> bool:
                 and x.type == y.type
                 and (
                     x.value is y.value
-                    or isinstance(x.value, np.ndarray)
-                    and isinstance(y.value, np.ndarray)
-                    and np.array_equal(x.value, y.value)
-                    or isinstance(x.value, Tracer)
-                    and isinstance(y.value, Tracer)
-                    and x.value.atom is y.value.atom
+                    or (
+                        isinstance(x.value, np.ndarray)
+                        and isinstance(y.value, np.ndarray)
+                        and np.array_equal(x.value, y.value)
+                    )
+                    or (
+                        isinstance(x.value, Tracer)
+                        and isinstance(y.value, Tracer)
+                        and x.value.atom is y.value.atom
+                    )
                 )
             )
         one, other = makers.get(x), makers.get(y)

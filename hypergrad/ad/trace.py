@@ -29,6 +29,7 @@ from hypergrad.errors import HypergradError, TracingError
 __all__ = [
     "Builder",
     "Tracer",
+    "as_argument",
     "bind",
     "function_table",
     "innermost",
@@ -129,30 +130,37 @@ class Builder:
 
     def emit(self, primitive: Primitive, inputs: Sequence[Any], params: dict[str, Any]) -> Any:
         """Append one equation; returns its output tracer (a tuple for a primitive with several)."""
-        self.require_open()
-        atoms = tuple(self.lift(value) for value in inputs)
-        types = primitive.types([atom.type for atom in atoms], params)
+        if not self.open:
+            self.require_open()
+        atoms = tuple([self.lift(value) for value in inputs])
+        found = primitive.infer(*[atom.type for atom in atoms], **params)
         outputs: tuple[Atom, ...] | None = None
-        if Var not in map(type, atoms):
+        for atom in atoms:
+            if type(atom) is Var:
+                break
+        else:
             outputs = _folded(primitive, atoms, params)
         if outputs is None:
-            outputs = variables = tuple(Var(kind) for kind in types)
+            variables = tuple([Var(kind) for kind in found]) if primitive.multiple else (Var(found),)
             where = line_of_code() if self.where is None else self.where
             self.equations.append(Equation(primitive, atoms, variables, params, where))
+            outputs = variables
         if not primitive.view:
             if primitive.multiple:
-                return tuple(Tracer(self, atom) for atom in outputs)
+                return tuple([Tracer(self, atom) for atom in outputs])
             return Tracer(self, outputs[0])
-        now = self.clock[0]
-        views = tuple(
-            Tracer(self, atom, View(inputs[0], primitive, params, number, now))
-            for number, atom in enumerate(outputs)
+        source, now = inputs[0], self.clock[0]
+        if not primitive.multiple:
+            return Tracer(self, outputs[0], View(source, primitive, params, 0, now))
+        return tuple(
+            [Tracer(self, a, View(source, primitive, params, i, now)) for i, a in enumerate(outputs)]
         )
-        return views if primitive.multiple else views[0]
 
     def program(self, outputs: Sequence[Any]) -> Program:
         """The finished Program with the given tracers or arrays as outputs."""
-        atoms = tuple(self.lift(value) for value in outputs)  # may emit equations, for views of what was written to
+        atoms = tuple(
+            [self.lift(value) for value in outputs]
+        )  # may emit equations: views of what was written to
         return Program(tuple(self.inputs), tuple(self.equations), atoms, self.name)
 
 
@@ -169,6 +177,13 @@ def _folded(primitive: Primitive, atoms: tuple[Atom, ...], params: dict[str, Any
 def is_traced(value: Any) -> bool:
     """Whether `value` is a tracer."""
     return isinstance(value, Tracer)
+
+
+def as_argument(value: Any) -> Any:
+    """A traced part of an argument, as an argument of the user's function: assignment to it is refused."""
+    if not isinstance(value, Tracer):
+        return value
+    return Tracer(value.builder, value.atom, ARGUMENT if value.shape else None)
 
 
 def type_of(value: Any) -> ArrayType:

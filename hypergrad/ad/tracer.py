@@ -54,10 +54,15 @@ _FOREIGN = (
 )
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_foreign(filename: str) -> bool:
+    return filename.startswith(_FOREIGN)
+
+
 def _user_frame() -> FrameType | None:
     """The nearest frame of the user's code."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_FOREIGN):
+    while frame is not None and _is_foreign(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
@@ -99,7 +104,9 @@ class Owned:
     __slots__ = ("access", "maker", "origin", "stamp")
     source = None
 
-    def __init__(self, access: str | None = None, origin: Atom | None = None, stamp: int = 0, maker: Any = None):
+    def __init__(
+        self, access: str | None = None, origin: Atom | None = None, stamp: int = 0, maker: Any = None
+    ):
         self.access = access
         self.origin = origin
         self.stamp = stamp
@@ -215,11 +222,7 @@ class Tracer:
         if name.startswith("__"):
             raise AttributeError(name)
         what = "ndarray." + name if hasattr(np.ndarray, name) else name
-        instead = function_table["refused"].get(
-            name,
-            "write it with supported NumPy functions, or compute it outside the traced function and pass the "
-            "result as data",
-        )
+        instead = function_table["instead"](name)
         raise _NoAttributeError(f"a traced value has no {what}, at {source_line()}; {instead}")
 
     # NumPy's protocols -------------------------------------------------------------------------
@@ -240,7 +243,11 @@ class Tracer:
                 "or compute it outside the differentiated function and pass the result as data"
             )
         found = strong(_call(rule, name, args, kwargs))
-        return found if function in view_functions else function_table["result"](function, rule, found, args, kwargs)
+        return (
+            found
+            if function in view_functions
+            else function_table["result"](function, rule, found, args, kwargs)
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         known = self.known()

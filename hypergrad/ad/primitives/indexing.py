@@ -118,7 +118,9 @@ def _target(x: ArrayType, indices: tuple[ArrayType, ...], spec: tuple[Item, ...]
     return (_gather_infer if indices else index_p.infer)(x, *indices, spec=spec).shape
 
 
-def _write_infer(x: ArrayType, v: ArrayType, *indices: ArrayType, spec: tuple[Item, ...], **_: Any) -> ArrayType:
+def _write_infer(
+    x: ArrayType, v: ArrayType, *indices: ArrayType, spec: tuple[Item, ...], **_: Any
+) -> ArrayType:
     shape = _target(x, indices, spec)
     if broadcast_shape([v.shape, shape], "assignment") != shape:
         raise ShapeError(f"a value of shape {v.shape} does not fit into {shape}, at {source_line()}")
@@ -159,7 +161,9 @@ def _winners(indices: Any, spec: tuple[Item, ...], shape: tuple[int, ...], targe
     return bind(gather_p, places, *indices, spec=spec) == order
 
 
-def _update_transpose(ct: Any, inputs: Any, types: Any, spec: tuple[Item, ...], unique: bool) -> tuple[Any, ...]:
+def _update_transpose(
+    ct: Any, inputs: Any, types: Any, spec: tuple[Item, ...], unique: bool
+) -> tuple[Any, ...]:
     x, v, *indices = inputs
     ct_x = ct_v = None
     if x is None:
@@ -214,7 +218,11 @@ class Index:
             return True
         if any(isinstance(array, Tracer) for array in self.arrays):
             return False
-        lengths = [n for item, n in zip([i for i in self.spec if i is not None], shape, strict=True) if item == "array"]
+        lengths = [
+            n
+            for item, n in zip([i for i in self.spec if i is not None], shape, strict=True)
+            if item == "array"
+        ]
         flat = [
             np.broadcast_to(array % max(n, 1), np.broadcast_shapes(*(a.shape for a in self.arrays))).ravel()
             for array, n in zip(self.arrays, lengths, strict=True)
@@ -279,9 +287,7 @@ def read_index(shape: tuple[int, ...], index: Any) -> Index:
         axis += 1
     if arrays:
         broadcast_shape([array.shape for array in arrays], "index")
-    whole = len(spec) == len(shape) and all(
-        item == (0, n, 1) for item, n in zip(spec, shape, strict=True)
-    )
+    whole = len(spec) == len(shape) and all(item == (0, n, 1) for item, n in zip(spec, shape, strict=True))
     number = all(isinstance(item, int) for item in spec) and not places
     return Index(tuple(spec), tuple(arrays), whole, not arrays and not number)
 

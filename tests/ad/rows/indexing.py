@@ -8,7 +8,6 @@ from examples import BITS, CUBE, EMPTY, INTS, Example, M, V, ex
 import hypergrad as hg
 
 
-
 def put(key, value=None):
     """``y = x**2; y[key] = value`` (default: of y itself, turned around)."""
 
