@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import hypergrad as hg
-from hypergrad.ad import dispatch  # noqa: F401 - fills the tables
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.trace import trace, type_of
 
