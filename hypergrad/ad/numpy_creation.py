@@ -105,7 +105,7 @@ def array(object: Any, dtype: Any = None) -> Any:
         plain = np.array(object, None if dtype is None else _dtype(dtype))
         _dtype(plain.dtype)
         return _kept(plain)
-    kind = np.result_type(*(leaf.dtype for leaf in leaves)) if dtype is None else _dtype(dtype)
+    kind = _dtype(np.result_type(*(leaf.dtype for leaf in leaves)) if dtype is None else dtype)
     flat = [reshape(convert(leaf, kind), (leaf.size,)) for leaf in leaves]
     return function_table["copy"](reshape(concatenate(flat), shape))
 

@@ -124,7 +124,9 @@ def _into(name: str, value: Any, out: Any, casting: str, where: Any = True) -> A
             f"casting={casting!r}, at {source_line()}"
         )
     if broadcast_shape([value.shape, out.shape], name) != out.shape:
-        raise ShapeError(f"{name}: the result of shape {value.shape} does not fit into out= of {out.shape}")
+        raise ShapeError(
+            f"{name}: the result of shape {value.shape} does not fit into out= of {out.shape}, at {source_line()}"
+        )
     if where is not True:
         memory.writable(out, f"{name} with out=")
         value = select(array_of(where), convert(value, out.dtype), out)

@@ -122,11 +122,14 @@ class Selection(Deferred, np.lib.mixins.NDArrayOperatorsMixin):
         out = kwargs.pop("out", None)
         if method != "__call__" or kwargs or ufunc.nout != 1 or ufunc.signature is not None:
             self._refuse()
-        operands = [
-            self._guarded(x.full if isinstance(x, Selection) else _fits(x, self.rest, self.leads))
-            for x in inputs
-        ]
         if any(isinstance(x, Selection) and not same_mask(x, self) for x in inputs):
+            self._refuse()
+        try:
+            operands = [
+                self._guarded(x.full if isinstance(x, Selection) else _fits(x, self.rest, self.leads))
+                for x in inputs
+            ]
+        except ShapeError:
             self._refuse()
         full = ufunc(*operands)
         if out is None:
