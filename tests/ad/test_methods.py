@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hypergrad as hg
+from hypergrad.ad.dispatch import FUNCTIONS
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.methods import REFUSED
 from hypergrad.ad.trace import Tracer, trace, type_of
@@ -87,12 +88,11 @@ def test_every_name(name):
         return
     for f in CALLS[name]:
         expected = np.asarray(f(X.copy()))
-        try:
-            traced = trace(lambda x, f=f: [f(x)], [type_of(X)])
-        except HypergradError as error:
-            assert name in DELEGATED, error
-            assert f"numpy.{name} has no derivative rule" in str(error)
+        if name in DELEGATED and getattr(np, name) not in FUNCTIONS:
+            with pytest.raises(HypergradError, match=f"numpy.{name} has no derivative rule"):
+                hg.compile(f)(X)
             continue
+        traced = trace(lambda x, f=f: [f(x)], [type_of(X)])
         found = evaluate(traced, [X])[0]
         assert np.asarray(found).dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
@@ -157,9 +157,10 @@ def test_operators_with_either_side():
         p, s = divmod(X, x)
         t, u = divmod(7.0, x)
         return [
-            q, r, p, s, t, u, [1.0, 2.0, 3.0] + x, X - x, np.float32(2) * x, x / np.float64(3), 2**x, X**n, n**2,
+            q, r, p, s, t, u, np.ones(3) + x, X - x, [1.0, 2.0, 3.0] * x,
+            np.float32(2) * x, x / np.float64(3), 2**x, X**n, n**2,
             n << 1, 1 << n, n >> [1, 0, 1], N << n, abs(-x), round(x[0, 1], 1), +x, -x, ~n, n & 1, 6 | n, N ^ n,
-            n // 2, 7 % (n + 1), x < [1, 2, 3], X >= x, np.float64(1) != x, x == X, X @ x.T, [[1.0, 2.0]] @ x,
+            n // 2, 7 % (n + 1), x < [1, 2, 3], np.less(X, x), np.float64(1) != x, x == X, X @ x.T, [[1.0, 2.0]] @ x,
             np.shape(x), np.size(x), np.ndim(x), len(x),
         ]  # fmt: skip
 
