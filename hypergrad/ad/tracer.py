@@ -257,9 +257,10 @@ class Tracer:
             return array
         raise TracingError(
             f"a traced value ({self.type}) was to become a plain ndarray, at {source_line()}; "
-            "build arrays of traced values with np.stack, np.concatenate or np.ones(n) * value, index a plain "
-            "array with np.take_along_axis or pass it as an argument too, and use functions that dispatch "
-            "(a @ b for a.dot(b); hg.nn for scipy.special.logsumexp and softmax; nothing of scipy.linalg)"
+            "build arrays of traced values with hg.array([...]), np.stack, np.concatenate or np.ones(n) * value, make "
+            "arrays that are assigned to (array[i] = value) with hg.zeros or hg.array(array), index a plain array with "
+            "np.take_along_axis or pass it as an argument too, and use functions that dispatch (a @ b for a.dot(b); "
+            "hg.nn for scipy.special.logsumexp and softmax; nothing of scipy.linalg)"
         )
 
     def _concrete(self, what: str, instead: str) -> NoReturn:
@@ -275,7 +276,11 @@ class Tracer:
         known = self.known()
         if known is not None:
             return float(known)
-        return self._concrete("as a Python float", "keep it an array, or return it from the function")
+        return self._concrete(
+            "as a Python float",
+            "keep it an array (make arrays that it is assigned to with hg.zeros or hg.array), or return it from the "
+            "function",
+        )
 
     def __complex__(self) -> complex:
         known = self.known()
