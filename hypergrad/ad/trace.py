@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.constants import Constants
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Program, Var
 from hypergrad.ad.tracer import (
     ARGUMENT,
@@ -74,6 +75,7 @@ class Builder:
         self.level = len(stack) + 1
         self.clock: list[int] = stack[-1].clock if stack else [0]
         self.marks: list[tuple[Builder, int]] = []
+        self.constants: Constants | None = None  # while a user's function runs
         self.orders: dict[Var, tuple[int, ...]] = {}  # see hypergrad.ad.layout
         self.origins: dict[Atom, Atom | None] = {}
         self.ordered = 0
@@ -118,6 +120,8 @@ class Builder:
                 return value.atom
             value.builder.require_open()
             return Const(Tracer(value.builder, value.atom), value.atom.type)  # as it is now
+        if self.constants is not None and isinstance(value, np.ndarray):
+            value = self.constants.keep(value)
         return Const(value, type_of(value))
 
     def require_open(self) -> None:
@@ -235,12 +239,14 @@ def trace(
         TracingError: the function used a traced value where NumPy needs its number, or drew
             from NumPy's global random state, whose draws would be frozen into the Program.
     """
-    with Builder(name) as builder, no_global_draws(name):
+    with Builder(name) as builder, user_code(name):
         return builder.program(function(*[builder.input(type) for type in types]))
 
 
-class no_global_draws:
-    """A context that raises TracingError when NumPy's global random state has moved within it.
+class user_code:
+    """A context in which a user's function is traced: raises TracingError for what tracing would freeze.
+
+    That is a draw from NumPy's global random state, and a change to a large array that was captured.
 
     Args:
         name: of the function that is traced.
@@ -251,9 +257,18 @@ class no_global_draws:
 
     def __enter__(self) -> None:
         self._before = _random_state()
+        *outer, builder = _stack()
+        self._shared = next((b.constants for b in reversed(outer) if b.constants is not None), None)
+        builder.constants = self._shared or Constants()
+        self._builder = builder
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if error is None and _random_state() != self._before:
+        constants, self._builder.constants = self._builder.constants, None
+        if error is not None:
+            return
+        if self._shared is None and constants is not None:
+            constants.check()
+        if _random_state() != self._before:
             raise TracingError(
                 f"{self.name} draws from NumPy's global random state while it is traced, at {source_line()}, "
                 "which would freeze the draws into constants; pass random numbers, or a numpy.random.Generator "
