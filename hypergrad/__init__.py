@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
     from hypergrad.ad.check import check_grads
     from hypergrad.ad.compiled import compile
+    from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
     from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
@@ -26,9 +27,13 @@ __all__ = [
     "Study",
     "Trial",
     "UnrolledProblem",
+    "array",
+    "asarray",
     "check_grads",
     "compile",
+    "empty",
     "errors",
+    "full",
     "grad",
     "hessian",
     "hvp",
@@ -36,6 +41,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "nn",
+    "ones",
     "optim",
     "samplers",
     "stop_gradient",
@@ -45,6 +51,7 @@ __all__ = [
     "tune",
     "value_and_grad",
     "vjp",
+    "zeros",
 ]
 
 __version__ = "0.1.0"
@@ -64,6 +71,7 @@ _HOMES = {
     ),
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
+    "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
     "hypergrad.hypergradients": ("HypergradientResult", "Reverse", "hypergradient", "train"),
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),

@@ -16,6 +16,7 @@ import numpy as np
 from hypergrad import tree
 from hypergrad.ad import dispatch as _dispatch  # noqa: F401 - fills the tables of the tracer
 from hypergrad.ad.forward import evaluate
+from hypergrad.ad.memory import alias
 from hypergrad.ad.program import Const, Program
 from hypergrad.ad.trace import is_traced, trace, type_of
 from hypergrad.errors import DerivativeError, HypergradError, TreeError
@@ -187,6 +188,8 @@ def own(values: Sequence[Any], inputs: Sequence[Any] = ()) -> list[Any]:
             elif value.base is not None or not value.flags.writeable or id(value) in seen:
                 value = value.copy()
             seen.add(id(value))
+        else:
+            value = alias(value)
         owned.append(value)
     return owned
 

@@ -11,8 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad import numpy_reductions, numpy_shapes, numpy_values
-from hypergrad.ad.primitives import contraction, indexing
+from hypergrad.ad import (
+    memory,
+    methods,
+    numpy_creation,
+    numpy_inplace,
+    numpy_reductions,
+    numpy_shapes,
+    numpy_ufuncs,
+    numpy_values,
+)
+from hypergrad.ad.primitives import contraction
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply, expit_p
 from hypergrad.ad.primitives.linear import convert
 from hypergrad.ad.trace import Tracer, bind, source_line
@@ -42,7 +51,7 @@ def _expit(x: Any) -> Any:
 
 
 def _conjugate(x: Any) -> Any:
-    return apply(_BY_UFUNC[np.positive], x) if x.dtype.kind == "f" else x
+    return apply(_BY_UFUNC[np.positive], x) if x.dtype.kind == "f" else memory.alias(x)
 
 
 def _astype(x: Tracer, dtype: Any, casting: str = "unsafe") -> Any:
@@ -68,8 +77,12 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     "operator": _operator,
-    "getitem": indexing.getitem,
     "astype": _astype,
+    "instead": methods.instead,
+    **memory.FUNCTIONS,
+    **numpy_creation.FUNCTIONS,
+    **numpy_inplace.FUNCTIONS,
+    **numpy_ufuncs.FUNCTIONS,
     **numpy_reductions.FUNCTIONS,
     **numpy_shapes.FUNCTIONS,
     **numpy_values.FUNCTIONS,

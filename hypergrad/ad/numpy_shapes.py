@@ -13,7 +13,7 @@ from hypergrad.ad.primitives import shape
 from hypergrad.ad.primitives.elementwise import broadcast_shape
 from hypergrad.ad.primitives.linear import broadcast_to, convert, permute, reshape
 from hypergrad.ad.primitives.reduction import normal_axes
-from hypergrad.ad.trace import Tracer, source_line
+from hypergrad.ad.trace import Tracer, function_table, source_line
 from hypergrad.errors import ShapeError
 
 __all__ = ["FUNCTIONS"]
@@ -33,7 +33,7 @@ def _reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = Non
 
 def _ravel(a: Any, order: str = "C") -> Any:
     reject("ravel", order=(order, "C"))
-    return reshape(a, (a.size,))
+    return function_table["raveled"](a) if isinstance(a, Tracer) else np.ravel(a)
 
 
 def _transpose(a: Any, axes: Any = None) -> Any:

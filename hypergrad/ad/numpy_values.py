@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject, sizes_of
+from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject
 from hypergrad.ad.primitives import contraction, indexing, linalg, reduction
 from hypergrad.ad.primitives.elementwise import select
-from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape
+from hypergrad.ad.primitives.linear import convert, reshape
 from hypergrad.ad.trace import Tracer, source_line
 from hypergrad.errors import ShapeError, UnsupportedError
 
@@ -129,34 +129,6 @@ def _triangle(keep: Callable[..., np.ndarray]) -> Callable[..., Any]:
 
 
 # Making --------------------------------------------------------------------------------------------------
-def _like(value: float) -> Callable[..., Any]:
-    def rule(
-        a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
-        device: Any = None,
-    ) -> Any:  # fmt: skip
-        return np.full(a.shape if shape is None else shape, value, a.dtype if dtype is None else dtype)
-
-    return rule
-
-
-def _full_like(
-    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *,
-    device: Any = None,
-) -> Any:  # fmt: skip
-    kind = a.dtype if dtype is None else np.dtype(dtype)
-    target = a.shape if shape is None else sizes_of(shape, "full_like")
-    if not isinstance(fill_value, Tracer):
-        return np.full(target, fill_value, kind)
-    return broadcast_to(convert(fill_value, kind), target)
-
-
-def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> Any:
-    raise UnsupportedError(
-        f"a traced value cannot be copied into an ndarray (np.copyto, np.full_like), at {source_line()}; "
-        "write np.ones_like(a) * value or np.broadcast_to"
-    )
-
-
 def _linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
     axis: int = 0, *, device: Any = None,
@@ -194,11 +166,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.trace: _trace,
     np.tril: _triangle(np.tril),
     np.triu: _triangle(np.triu),
-    np.zeros_like: _like(0.0),
-    np.ones_like: _like(1.0),
-    np.full_like: _full_like,
     np.linspace: _linspace,
-    np.copyto: _copyto,
     np.copy: lambda a, order="K", subok=False: a,
     np.real: lambda val: val,
 }

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import linecache
+import operator
 import os
 import sys
 import textwrap
@@ -19,14 +20,28 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from hypergrad.ad.program import ArrayType, Var
+from hypergrad.ad.program import ArrayType, Atom, Const
 from hypergrad.errors import HypergradError, TracingError, UnsupportedError
 
-__all__ = ["Tracer", "function_table", "line_of_code", "source_line", "strong", "ufunc_table"]
+__all__ = [
+    "ARGUMENT",
+    "Deferred",
+    "Owned",
+    "Tracer",
+    "View",
+    "function_table",
+    "line_of_code",
+    "rule_of",
+    "source_line",
+    "strong",
+    "ufunc_table",
+    "view_functions",
+]
 
-# Filled by hypergrad.ad.dispatch: NumPy object -> function of tracers.
+# Filled by hypergrad.ad.dispatch: NumPy object -> function of tracers; functions whose results share memory.
 ufunc_table: dict[Any, Callable[..., Any]] = {}
 function_table: dict[Any, Callable[..., Any]] = {}
+view_functions: set[Any] = set()
 
 # code that is not the user's: this package, and what may stand between the user's code and a tracer
 _SITE = os.path.dirname(os.path.dirname(os.path.abspath(np.__file__)))
@@ -39,10 +54,15 @@ _FOREIGN = (
 )
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_foreign(filename: str) -> bool:
+    return filename.startswith(_FOREIGN)
+
+
 def _user_frame() -> FrameType | None:
     """The nearest frame of the user's code."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_FOREIGN):
+    while frame is not None and _is_foreign(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
@@ -67,16 +87,81 @@ def line_of_code() -> str:
     return "" if frame is None else f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
-class Tracer:
-    """A value of known shape and dtype, without numbers, that records what is done to it."""
+class Deferred:
+    """An operand that answers operators and ufuncs itself: entries selected by a traced mask."""
 
-    __slots__ = ("atom", "builder")
+
+class Owned:
+    """Memory of its own, of an array that has been written to, made to be written to, or must not be.
+
+    Attributes:
+        access: None where it may be written to, else why not.
+        origin: the variable that the array first was, whose strides it keeps; None: C order.
+        stamp: the time of the last write.
+        maker: the trace during which it was copied; None: that of its first variable.
+    """
+
+    __slots__ = ("access", "maker", "origin", "stamp")
+    source = None
+
+    def __init__(
+        self, access: str | None = None, origin: Atom | None = None, stamp: int = 0, maker: Any = None
+    ):
+        self.access = access
+        self.origin = origin
+        self.stamp = stamp
+        self.maker = maker
+
+
+class View:
+    """The memory of another array, seen through a primitive such as a slice or a transposition.
+
+    Attributes:
+        source: the tracer that it is a view of.
+        primitive, params, number: its value is output `number` of ``primitive(source; params)``; primitive
+            None: it is ``params["derive"](source)``, which cannot be written to.
+        stamp: the time at which the value was last taken from the source.
+        owner: the tracer whose memory it is, once it has been found out (a reshape may have copied).
+    """
+
+    __slots__ = ("number", "owner", "params", "primitive", "source", "stamp")
+
+    def __init__(self, source: Tracer, primitive: Any, params: dict[str, Any], number: int, stamp: int):
+        self.source = source
+        self.primitive = primitive
+        self.params = params
+        self.number = number
+        self.stamp = stamp
+        self.owner: Tracer | None = None
+
+
+ARGUMENT = Owned("argument")  # of every argument of a traced function
+
+
+class Tracer:
+    """A value of known shape and dtype, without numbers, that records what is done to it.
+
+    Attributes:
+        builder: of the trace that it belongs to.
+        atom: its variable at the moment (assignment changes it), or a constant that may be written to.
+        memory: None for a fresh array (and for a number: 0-d results are immutable scalars, as NumPy's).
+    """
+
+    __slots__ = ("atom", "builder", "memory")
     __array_priority__ = 1000
     __pandas_priority__ = 10000
 
-    def __init__(self, builder: Any, atom: Var) -> None:
+    def __init__(self, builder: Any, atom: Atom, memory: Owned | View | None = None) -> None:
         self.builder = builder
         self.atom = atom
+        self.memory = memory
+
+    def known(self) -> np.ndarray | None:
+        """Its numbers, where they do not depend on what is traced (``np.zeros_like(x)``); else None."""
+        if self.memory is not None:
+            function_table["sync"](self)
+        atom = self.atom
+        return atom.value if type(atom) is Const and isinstance(atom.value, np.ndarray) else None
 
     # What an array tells of itself -------------------------------------------------------------
     @property
@@ -107,18 +192,6 @@ class Tracer:
     def nbytes(self) -> int:
         return self.size * self.itemsize
 
-    @property
-    def T(self) -> Any:
-        return function_table[np.transpose](self)
-
-    @property
-    def mT(self) -> Any:
-        return function_table[np.swapaxes](self, -1, -2)
-
-    @property
-    def real(self) -> Tracer:
-        return self
-
     def __len__(self) -> int:
         if not self.shape:
             raise TracingError(f"len() of a traced value without axes, at {source_line()}")
@@ -139,46 +212,27 @@ class Tracer:
             else repr(self)
         )
 
-    def __copy__(self) -> Tracer:
-        return self
+    def __copy__(self) -> Any:
+        return function_table["copy"](self) if self.shape else self
 
-    def __deepcopy__(self, memo: Any) -> Tracer:
-        return self
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.__copy__()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         what = "ndarray." + name if hasattr(np.ndarray, name) else name
-        raise _NoAttributeError(
-            f"a traced value has no {what}, at {source_line()}; write it with supported NumPy functions, "
-            "or compute it outside the traced function and pass the result as data"
-        )
+        instead = function_table["instead"](name)
+        raise _NoAttributeError(f"a traced value has no {what}, at {source_line()}; {instead}")
 
     # NumPy's protocols -------------------------------------------------------------------------
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "reduce":
-            reduction = function_table.get((ufunc, "reduce"))
-            if reduction is not None:
-                return _call(reduction, f"{ufunc.__name__}.reduce", inputs, kwargs)
-        rule = ufunc_table.get(ufunc) or ufunc_table.get(ufunc.__name__)
-        if rule is None or method != "__call__":
-            shown = ufunc.__name__ + ("" if method == "__call__" else f".{method}")
-            raise UnsupportedError(
-                f"{shown} has no derivative rule, at {source_line()}; write it with supported functions, "
-                "or compute it outside the differentiated function and pass the result as data"
-            )
-        out = kwargs.pop("out", None)
-        if out is not None:
-            raise UnsupportedError(
-                f"{ufunc.__name__} cannot write a traced value into an array (out= or an in-place operator on "
-                f"an ndarray), at {source_line()}; write `a = a + b` instead"
-            )
-        if kwargs:
-            raise UnsupportedError(
-                f"{ufunc.__name__} does not take {', '.join(f'{k}=' for k in kwargs)} on a traced value, "
-                f"at {source_line()}; use np.where or .astype"
-            )
-        return rule(*inputs)
+        for x in inputs:
+            if isinstance(x, Deferred):
+                return NotImplemented
+        if method != "__call__" or kwargs:
+            return function_table["ufunc"](ufunc, method, inputs, kwargs)
+        return rule_of(ufunc)(*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         rule = function_table.get(function)
@@ -188,32 +242,62 @@ class Tracer:
                 f"{name} has no derivative rule, at {source_line()}; write it with supported functions, "
                 "or compute it outside the differentiated function and pass the result as data"
             )
-        return strong(_call(rule, name, args, kwargs))
+        found = strong(_call(rule, name, args, kwargs))
+        return (
+            found
+            if function in view_functions
+            else function_table["result"](function, rule, found, args, kwargs)
+        )
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        known = self.known()
+        if known is not None:
+            array = np.array(known, dtype)
+            array.flags.writeable = bool(copy)
+            return array
         raise TracingError(
             f"a traced value ({self.type}) was to become a plain ndarray, at {source_line()}; "
-            "build arrays of traced values with np.stack, np.concatenate or np.ones(n) * value, index a plain "
-            "array with np.take_along_axis or pass it as an argument too, and use functions that dispatch "
-            "(a @ b for a.dot(b); hg.nn for scipy.special.logsumexp and softmax; nothing of scipy.linalg)"
+            "build arrays of traced values with hg.array([...]), np.stack, np.concatenate or np.ones(n) * value, make "
+            "arrays that are assigned to (array[i] = value) with hg.zeros or hg.array(array), index a plain array with "
+            "np.take_along_axis or pass it as an argument too, and use functions that dispatch (a @ b for a.dot(b); "
+            "hg.nn for scipy.special.logsumexp and softmax; nothing of scipy.linalg)"
         )
 
     def _concrete(self, what: str, instead: str) -> NoReturn:
         raise TracingError(f"a traced value ({self.type}) was used {what}, at {source_line()}; {instead}")
 
     def __bool__(self) -> bool:
+        known = self.known()
+        if known is not None:
+            return bool(known)
         return self._concrete("as a condition (if, while, and, or, not)", "use np.where(condition, a, b)")
 
     def __float__(self) -> float:
-        return self._concrete("as a Python float", "keep it an array, or return it from the function")
+        known = self.known()
+        if known is not None:
+            return float(known)
+        return self._concrete(
+            "as a Python float",
+            "keep it an array (make arrays that it is assigned to with hg.zeros or hg.array), or return it from the "
+            "function",
+        )
 
     def __complex__(self) -> complex:
+        known = self.known()
+        if known is not None:
+            return complex(known)
         return self._concrete("as a Python complex", "keep it an array, or return it from the function")
 
     def __int__(self) -> int:
+        known = self.known()
+        if known is not None:
+            return int(known)
         return self._concrete("as a Python int", "keep it an array, or pass the number as static data")
 
     def __index__(self) -> int:
+        known = self.known()
+        if known is not None:
+            return operator.index(known)
         return self._concrete(
             "as an index or a size",
             "index an array that is traced too, write np.take_along_axis, or pass the number as static data",
@@ -226,21 +310,12 @@ class Tracer:
         return self._concrete("in a pickle", "return it from the function and store the result")
 
     def __round__(self, digits: int | None = None) -> Any:
+        if digits is not None and not self.shape:
+            return np.round(self, digits)
         return self._concrete("by round()", "use np.round")
 
-    def item(self, *args: Any) -> Any:
-        return self._concrete(
-            "as a Python number (.item())", "keep it an array, or return it from the function"
-        )
-
-    def tolist(self) -> Any:
-        return self._concrete("as a list (.tolist())", "keep it an array, or return it from the function")
-
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise UnsupportedError(
-            f"a traced value cannot be assigned to in place, at {source_line()}; "
-            "use np.where, np.concatenate or np.stack"
-        )
+        function_table["setitem"](self, index, value)
 
     def __getitem__(self, index: Any) -> Any:
         return function_table["getitem"](self, index)
@@ -256,44 +331,13 @@ class Tracer:
         return function_table["operator"]("absolute", self)
 
     def __invert__(self) -> Any:
-        return np.invert(self)
-
-    def __pow__(self, other: Any) -> Any:
-        return function_table["operator"]("power", self, _operand(other))
-
-    def __rpow__(self, other: Any) -> Any:
-        return function_table["operator"]("power", _operand(other), self)
+        return function_table["operator"]("invert", self)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
 
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
-
-    # Methods -----------------------------------------------------------------------------------
-    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", **kwargs: Any) -> Any:
-        return function_table["astype"](self, dtype, casting)
-
-    def copy(self, order: str = "C") -> Tracer:
-        return self
-
-    def flatten(self, order: str = "C") -> Any:
-        return function_table[np.ravel](self, order=order)
-
-    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
-        return function_table[np.reshape](self, shape[0] if len(shape) == 1 else shape, order=order)
-
-    def transpose(self, *axes: Any) -> Any:
-        return function_table[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
-
-    def conj(self) -> Any:
-        return np.conjugate(self)
-
-    def conjugate(self) -> Any:
-        return np.conjugate(self)
-
-    def dot(self, other: Any) -> Any:
-        return function_table[np.dot](self, other)
 
 
 def strong(value: Any) -> Any:
@@ -323,41 +367,49 @@ def _call(rule: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
         raise
 
 
-def _operand(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, str | list | dict | tuple) else value
+def rule_of(ufunc: Any) -> Callable[..., Any]:
+    """The rule of a ufunc on traced values.
+
+    Raises:
+        UnsupportedError: it has none.
+    """
+    rule = ufunc_table.get(ufunc) or ufunc_table.get(ufunc.__name__)
+    if rule is None:
+        raise UnsupportedError(
+            f"{ufunc.__name__} has no derivative rule, at {source_line()}; write it with supported functions, "
+            "or compute it outside the differentiated function and pass the result as data"
+        )
+    return rule
 
 
 def _binary(name: str, swap: bool = False) -> Callable[..., Any]:
     def method(self: Tracer, other: Any) -> Any:
-        other = _operand(other)
+        if isinstance(other, Deferred):
+            return NotImplemented
         pair = (other, self) if swap else (self, other)
         return function_table["operator"](name, *pair)
 
     return method
 
 
-def _method(name: str) -> Callable[..., Any]:
-    function = getattr(np, name)
+def _in_place(name: str) -> Callable[..., Any]:
+    def method(self: Tracer, other: Any) -> Any:
+        if isinstance(other, Deferred):
+            return NotImplemented
+        return function_table["inplace"](name, self, other)
 
-    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
-        return self.__array_function__(function, (), (self, *args), kwargs)
-
-    method.__name__ = name
     return method
 
 
 for _operator, _ufunc in {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",
     "mod": "remainder", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+    "pow": "power", "lshift": "left_shift", "rshift": "right_shift",
 }.items():  # fmt: skip
     setattr(Tracer, f"__{_operator}__", _binary(_ufunc))
     setattr(Tracer, f"__r{_operator}__", _binary(_ufunc, swap=True))
+    setattr(Tracer, f"__i{_operator}__", _in_place(_ufunc))
 for _operator, _ufunc in {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
 }.items():  # fmt: skip
     setattr(Tracer, f"__{_operator}__", _binary(_ufunc))
-for _name in (
-    "sum", "mean", "var", "std", "max", "min", "prod", "any", "all", "argmax", "argmin", "cumsum",
-    "ravel", "squeeze", "swapaxes", "clip", "repeat", "take", "trace", "diagonal", "round",
-):  # fmt: skip
-    setattr(Tracer, _name, _method(_name))

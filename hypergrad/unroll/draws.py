@@ -39,7 +39,7 @@ class TracedGenerator:
         )
         self.draws.append((method, shape))
         self.inputs.append(self._builder.input(ArrayType(shape, self._dtype)))
-        return self.inputs[-1]
+        return Tracer(self._builder, self.inputs[-1].atom)  # a fresh array, unlike an argument
 
     def standard_normal(self, size: Any = None, dtype: Any = None) -> Any:
         """N(0, 1) draws."""

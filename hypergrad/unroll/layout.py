@@ -13,7 +13,7 @@ from hypergrad.ad.api import as_array, is_static
 from hypergrad.ad.primitives.linear import match, reshape
 from hypergrad.ad.primitives.shape import concatenate, split
 from hypergrad.ad.program import ArrayType
-from hypergrad.ad.trace import type_of
+from hypergrad.ad.trace import as_argument, type_of
 from hypergrad.errors import ProblemError
 
 __all__ = ["Layout", "freeze", "is_constant"]
@@ -46,7 +46,8 @@ class Layout:
         if not self.shapes:
             return []
         return [
-            reshape(part, shape) for part, shape in zip(split(vector, self.sizes), self.shapes, strict=True)
+            as_argument(reshape(part, shape))
+            for part, shape in zip(split(vector, self.sizes), self.shapes, strict=True)
         ]
 
     def tree(self, vector: Any) -> Any:

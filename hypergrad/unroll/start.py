@@ -13,7 +13,7 @@ from hypergrad.ad.optimize import optimize
 from hypergrad.ad.primitives.linear import convert
 from hypergrad.ad.program import ArrayType, Program, Var
 from hypergrad.ad.reverse import vjp_program
-from hypergrad.ad.trace import Builder, no_global_draws
+from hypergrad.ad.trace import Builder, user_code
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
@@ -51,7 +51,7 @@ class Start:
         self, problem: Any, hyper: Hyper, seed: int, seen: Sequence[ArrayType]
     ) -> tuple[Program, set[np.dtype]]:
         """`init` as a Program, its hyperparameters seen with the types `seen`, and the dtypes of its leaves."""
-        with Builder("init") as builder, no_global_draws("init"):
+        with Builder("init") as builder, user_code("init"):
             inputs = [builder.input(type) for type in hyper.types]
             shown = [
                 x if x.type == type else convert(x, type.dtype) for x, type in zip(inputs, seen, strict=True)

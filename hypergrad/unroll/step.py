@@ -22,7 +22,7 @@ from hypergrad.ad.partition import Cut, cut, hoist
 from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape, stop_gradient
 from hypergrad.ad.program import ArrayType, Program
 from hypergrad.ad.reverse import vjp_program
-from hypergrad.ad.trace import Builder, no_global_draws, type_of
+from hypergrad.ad.trace import Builder, type_of, user_code
 from hypergrad.errors import ProblemError
 from hypergrad.unroll.batches import leaves_of
 from hypergrad.unroll.draws import TracedGenerator
@@ -77,7 +77,7 @@ class Compiled:
 
     def _trace_rows(self) -> None:
         steps = self.problem.steps
-        with Builder("rates") as builder, no_global_draws("the optimizer"):
+        with Builder("rates") as builder, user_code("the optimizer"):
             inputs = [builder.input(type) for type in self.hyper.types]
             leaves, structure = tree.flatten(self.problem.rates(self.hyper.tree(inputs)))
             shapes = tuple(np.shape(leaf)[1:] for leaf in leaves)
@@ -115,7 +115,7 @@ class Compiled:
         problem, dtype = self.problem, self.layout.dtype
         data, structure = self.train, self._train_tree
         length = problem.batches.length
-        with Builder("step") as builder, no_global_draws("the step"):
+        with Builder("step") as builder, user_code("the step"):
             state = builder.input(ArrayType((self.layout.size,), dtype))
             row = builder.input(ArrayType((self.row_layout.size,), dtype))
             floats = [builder.input(ArrayType(type.shape, dtype)) for type in self.hyper.types]
@@ -135,7 +135,7 @@ class Compiled:
     def _trace_outer(self) -> None:
         problem, dtype = self.problem, self.layout.dtype
         data, structure = self.valid, self._valid_tree
-        with Builder("outer_loss") as builder, no_global_draws("outer_loss"):
+        with Builder("outer_loss") as builder, user_code("outer_loss"):
             state = builder.input(ArrayType((self.layout.size,), dtype))
             hypers = [builder.input(ArrayType(type.shape, dtype)) for type in self.hyper.types]
             rows = [builder.input(type_of(leaf)) for leaf in data]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hypergrad.ad import dispatch  # noqa: F401 - fills the tables of the tracer
 from hypergrad.ad.program import Program
 from hypergrad.ad.trace import trace, type_of
 

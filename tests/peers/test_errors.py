@@ -53,7 +53,7 @@ MISUSES = {
     "np.fft": (lambda x: np.sum(np.fft.fft(x).real), X, "fft"),
     "ufunc without a rule": (lambda x: np.sum(np.nextafter(x, 1.0)), X, "nextafter"),
     "ufunc of SciPy without a rule": (lambda x: np.sum(scipy.special.jv(2, x)), X, "jv"),
-    "ufunc method": (lambda x: np.sum(np.multiply.accumulate(x)), X, "accumulate"),
+    "ufunc method": (lambda x: np.sum(np.divide.accumulate(x)), X, "accumulate"),
     "where= of a ufunc": (lambda x: np.sum(np.exp(x, where=np.array([True, False, True]))), X, "where"),
     "scipy.special.logsumexp": (lambda x: scipy.special.logsumexp(x), X, "hg.nn"),
     "scipy.special.softmax": (lambda x: np.sum(scipy.special.softmax(x)), X, "hg.nn"),

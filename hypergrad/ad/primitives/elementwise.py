@@ -31,7 +31,10 @@ def broadcast_shape(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]
         ShapeError: the shapes do not fit.
     """
     first = shapes[0]
-    if all(shape == first for shape in shapes[1:]):
+    for shape in shapes:
+        if shape != first:
+            break
+    else:
         return first
     try:
         return np.broadcast_shapes(*shapes)
@@ -50,7 +53,7 @@ def _loop(ufunc: np.ufunc, kinds: tuple[Any, ...]) -> tuple[np.dtype, ...] | Non
 
 def _infer(ufunc: np.ufunc, name: str) -> Callable[..., ArrayType]:
     def infer(*types: ArrayType) -> ArrayType:
-        loop = _loop(ufunc, tuple(type.dtype for type in types))
+        loop = _loop(ufunc, tuple([type.dtype for type in types]))
         if loop is None:
             shown = ", ".join(str(type.dtype) for type in types)
             raise UnsupportedError(f"{name} is not defined for {shown}, at {source_line()}")
@@ -283,6 +286,8 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise(np.bitwise_or, None, None),
     elementwise(np.bitwise_xor, None, None),
     elementwise(np.invert, None),
+    elementwise(np.left_shift, None, None),
+    elementwise(np.right_shift, None, None),
     elementwise(np.isfinite, None),
     elementwise(np.isnan, None),
     elementwise(np.isinf, None),

@@ -1,4 +1,4 @@
-"""Indexing: slices (views), gathers by integer arrays, and their transposes.
+"""Indexing: slices (views), gathers by integer arrays, their transposes, and assignment.
 
 A basic index is stored as a tuple of hashable items: an int, None (a new axis), or
 ``(start, stop, step)`` for a slice. An advanced index keeps its integer arrays as operands and their
@@ -7,16 +7,31 @@ places in `spec`, in which each array stands as the item ``"array"``.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.primitives.elementwise import broadcast_shape
+from hypergrad.ad.primitives.elementwise import broadcast_shape, select_p
+from hypergrad.ad.primitives.linear import unbroadcast
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import Tracer, bind, source_line
 from hypergrad.errors import ShapeError, TracingError
 
-__all__ = ["gather_p", "getitem", "index_p", "scatter_add_p", "scatter_p"]
+__all__ = [
+    "Index",
+    "add_at_p",
+    "gather_p",
+    "getitem",
+    "index_p",
+    "read_index",
+    "scatter_add_p",
+    "scatter_p",
+    "take",
+    "update",
+    "update_p",
+]
 
 Item = int | None | tuple[int | None, int | None, int | None] | str
 
@@ -97,8 +112,126 @@ scatter_add_p: Primitive = Primitive(
 )
 
 
-def getitem(x: Any, index: Any) -> Any:
-    """``x[index]`` for ints, slices, None, Ellipsis, integer arrays (traced or not) and constant masks.
+# assignment: x with x[index] = v, and with x[index] += v for each index in turn ------------------------
+def _target(x: ArrayType, indices: tuple[ArrayType, ...], spec: tuple[Item, ...]) -> tuple[int, ...]:
+    """The shape of ``x[index]``."""
+    return (_gather_infer if indices else index_p.infer)(x, *indices, spec=spec).shape
+
+
+def _write_infer(
+    x: ArrayType, v: ArrayType, *indices: ArrayType, spec: tuple[Item, ...], **_: Any
+) -> ArrayType:
+    shape = _target(x, indices, spec)
+    if broadcast_shape([v.shape, shape], "assignment") != shape:
+        raise ShapeError(f"a value of shape {v.shape} does not fit into {shape}, at {source_line()}")
+    return ArrayType(x.shape, x.dtype)
+
+
+def _update_call(
+    x: np.ndarray, v: np.ndarray, *indices: np.ndarray, spec: tuple[Item, ...], unique: bool
+) -> np.ndarray:
+    out = x.copy(order="K")
+    out[to_numpy(spec, indices)] = v
+    return out
+
+
+def _add_at_call(x: np.ndarray, v: np.ndarray, *indices: np.ndarray, spec: tuple[Item, ...]) -> np.ndarray:
+    out = x.copy(order="K")
+    np.add.at(out, to_numpy(spec, indices), v)
+    return out
+
+
+def _write_jvp(primitive: Primitive, out: Any, tangents: Any, inputs: Any, params: dict[str, Any]) -> Any:
+    tx, tv = tangents[:2]
+    if tx is None and tv is None:
+        return None
+    tx = np.zeros(out.shape, out.dtype) if tx is None else tx
+    tv = np.zeros((), out.dtype) if tv is None else tv
+    return bind(primitive, tx, tv, *inputs[2:], **params)
+
+
+def _read(ct: Any, indices: Any, spec: tuple[Item, ...]) -> Any:
+    return bind(gather_p, ct, *indices, spec=spec) if indices else bind(index_p, ct, spec=spec)
+
+
+def _winners(indices: Any, spec: tuple[Item, ...], shape: tuple[int, ...], target: tuple[int, ...]) -> Any:
+    """For each written value, whether it stays: of several at one place, the last."""
+    order = np.arange(math.prod(target)).reshape(target)
+    places = bind(update_p, np.zeros(shape, order.dtype), order, *indices, spec=spec, unique=False)
+    return bind(gather_p, places, *indices, spec=spec) == order
+
+
+def _update_transpose(
+    ct: Any, inputs: Any, types: Any, spec: tuple[Item, ...], unique: bool
+) -> tuple[Any, ...]:
+    x, v, *indices = inputs
+    ct_x = ct_v = None
+    if x is None:
+        ct_x = bind(update_p, ct, np.zeros((), ct.dtype), *indices, spec=spec, unique=unique)
+    if v is None:
+        ct_v = _read(ct, indices, spec)
+        if not unique:
+            stays = _winners(indices, spec, types[0].shape, ct_v.shape)
+            ct_v = bind(select_p, stays, ct_v, np.zeros((), ct.dtype))
+        ct_v = unbroadcast(ct_v, types[1].shape)
+    return (ct_x, ct_v, *(None for _ in indices))
+
+
+update_p: Primitive = Primitive(
+    "update",
+    _write_infer,
+    _update_call,
+    lambda out, tangents, inputs, **params: _write_jvp(update_p, out, tangents, inputs, params),
+    _update_transpose,
+)
+add_at_p: Primitive = Primitive(
+    "add_at",
+    _write_infer,
+    _add_at_call,
+    lambda out, tangents, inputs, **params: _write_jvp(add_at_p, out, tangents, inputs, params),
+    lambda ct, inputs, types, spec: (
+        ct if inputs[0] is None else None,
+        unbroadcast(_read(ct, inputs[2:], spec), types[1].shape) if inputs[1] is None else None,
+        *(None for _ in inputs[2:]),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of an array, read.
+
+    Attributes:
+        spec, arrays: as the primitives take them.
+        whole: it selects all entries, in place.
+        view: the result shares memory with the array (no integer arrays, and no NumPy scalar).
+    """
+
+    spec: tuple[Item, ...]
+    arrays: tuple[Any, ...]
+    whole: bool
+    view: bool
+
+    def unique(self, shape: tuple[int, ...]) -> bool:
+        """Whether no entry is selected twice, as far as is known while tracing."""
+        if not self.arrays:
+            return True
+        if any(isinstance(array, Tracer) for array in self.arrays):
+            return False
+        lengths = [
+            n
+            for item, n in zip([i for i in self.spec if i is not None], shape, strict=True)
+            if item == "array"
+        ]
+        flat = [
+            np.broadcast_to(array % max(n, 1), np.broadcast_shapes(*(a.shape for a in self.arrays))).ravel()
+            for array, n in zip(self.arrays, lengths, strict=True)
+        ]
+        return len(np.unique(np.stack(flat), axis=1).T) == flat[0].size
+
+
+def read_index(shape: tuple[int, ...], index: Any) -> Index:
+    """An index of ints, slices, None, Ellipsis, integer arrays (traced or not) and constant masks.
 
     Raises:
         ShapeError: too many indices, or one out of bounds.
@@ -106,21 +239,21 @@ def getitem(x: Any, index: Any) -> Any:
     """
     items = [_item(item) for item in (index if isinstance(index, tuple) else (index,))]
     used = sum(item.ndim if _is_mask(item) else item is not None and item is not Ellipsis for item in items)
-    if used > x.ndim:
-        raise ShapeError(f"{used} indices for an array of shape {x.shape}, at {source_line()}")
+    if used > len(shape):
+        raise ShapeError(f"{used} indices for an array of shape {shape}, at {source_line()}")
     places = [i for i, item in enumerate(items) if item is Ellipsis]
     if len(places) > 1:
         raise ShapeError(f"an index has more than one Ellipsis (...), at {source_line()}")
     place = places[0] if places else len(items)
-    items[place : place + 1] = [slice(None)] * (x.ndim - used)
+    items[place : place + 1] = [slice(None)] * (len(shape) - used)
     prepared: list[Any] = []
     axis = 0
     for item in items:
         if _is_mask(item):
-            if item.shape != x.shape[axis : axis + item.ndim]:
+            if item.shape != shape[axis : axis + item.ndim]:
                 raise ShapeError(
                     f"a mask of shape {item.shape} does not fit axes {axis} to {axis + item.ndim - 1} of an array "
-                    f"of shape {x.shape}, at {source_line()}"
+                    f"of shape {shape}, at {source_line()}"
                 )
             prepared += item.nonzero()
             axis += item.ndim
@@ -135,7 +268,7 @@ def getitem(x: Any, index: Any) -> Any:
         if item is None:
             spec.append(None)
             continue
-        length = x.shape[axis]
+        length = shape[axis]
         if isinstance(item, slice):
             spec.append(_slice(item, length))
         elif isinstance(item, int):
@@ -154,17 +287,39 @@ def getitem(x: Any, index: Any) -> Any:
         axis += 1
     if arrays:
         broadcast_shape([array.shape for array in arrays], "index")
-        return bind(gather_p, x, *arrays, spec=tuple(spec))
-    if all(item == (0, n, 1) for item, n in zip(spec, x.shape, strict=False)) and len(spec) == x.ndim:
-        return x
-    return bind(index_p, x, spec=tuple(spec))
+    whole = len(spec) == len(shape) and all(item == (0, n, 1) for item, n in zip(spec, shape, strict=True))
+    number = all(isinstance(item, int) for item in spec) and not places
+    return Index(tuple(spec), tuple(arrays), whole, not arrays and not number)
+
+
+def take(x: Any, index: Index) -> Any:
+    """``x[index]``."""
+    if index.arrays:
+        return bind(gather_p, x, *index.arrays, spec=index.spec)
+    found = x if index.whole else bind(index_p, x, spec=index.spec)
+    if index.whole and not index.view and isinstance(x, Tracer):
+        return Tracer(x.builder, x.atom)
+    if not index.view and isinstance(found, Tracer):
+        found.memory = None  # a number
+    return found
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """``x[index]``; see `read_index`."""
+    return take(x, read_index(x.shape, index))
+
+
+def update(x: Any, value: Any, index: Index) -> Any:
+    """`x` with ``x[index] = value``, of the same dtype; where an index is repeated, the last value stays."""
+    return bind(update_p, x, value, *index.arrays, spec=index.spec, unique=index.unique(x.shape))
 
 
 def _item(item: Any) -> Any:
     """One item of an index: None, Ellipsis, a slice, an int, a mask, or integers (traced or not)."""
     if item is None or item is Ellipsis or isinstance(item, slice):
         return item
-    if isinstance(item, Tracer):
+    known = item.known() if isinstance(item, Tracer) else None
+    if isinstance(item, Tracer) and known is None:
         if item.dtype.kind == "b":
             raise TracingError(
                 f"indexing by a traced boolean mask has no fixed shape, at {source_line()}; "
@@ -172,7 +327,7 @@ def _item(item: Any) -> Any:
             )
         array: Any = item
     else:
-        array = np.asarray(item)
+        array = np.asarray(item if known is None else known)
         if array.size == 0 and array.dtype.kind == "f":
             array = array.astype(np.intp)
     if array.dtype.kind == "b" and array.ndim == 0:
@@ -195,4 +350,6 @@ def _slice(item: slice, length: int) -> tuple[int, int | None, int]:
         start, stop, step = item.indices(length)
     except (TypeError, ValueError) as error:
         raise TracingError(f"the slice {item} is wrong ({error}), at {source_line()}") from None
+    if step < 0 and start < 0:
+        return (0, 0, 1)  # nothing: -1 would count from the end
     return (start, None if step < 0 and stop < 0 else stop, step)

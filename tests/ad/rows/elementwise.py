@@ -88,6 +88,8 @@ ROWS: dict[str, list[Example]] = {
     "bitwise_xor": [ex(lambda x, y: (x > 0) ^ (y > 1), V, P, smooth=False),
     ex(lambda n: 3 ^ n, INTS, smooth=False)],
     "invert": [ex(lambda x: ~(x > 0), V, smooth=False), ex(lambda n: ~n, INTS, smooth=False)],
+    "left_shift": [ex(lambda n: n << 2, INTS, smooth=False), ex(lambda n: 3 << abs(n), INTS, smooth=False)],
+    "right_shift": [ex(lambda n: n >> 1, INTS, smooth=False), ex(lambda n: 99 >> abs(n), INTS, smooth=False)],
     "isfinite": unary(np.isfinite, V, smooth=False),
     "isnan": unary(np.isnan, V, smooth=False),
     "isinf": unary(np.isinf, V, smooth=False),
