@@ -14,10 +14,14 @@ import numpy as np
 from hypergrad.ad import (
     memory,
     methods,
+    numpy_assembly,
     numpy_creation,
     numpy_inplace,
+    numpy_order,
     numpy_reductions,
+    numpy_sequences,
     numpy_shapes,
+    numpy_statistics,
     numpy_ufuncs,
     numpy_values,
 )
@@ -86,6 +90,10 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **numpy_reductions.FUNCTIONS,
     **numpy_shapes.FUNCTIONS,
     **numpy_values.FUNCTIONS,
+    **numpy_order.FUNCTIONS,
+    **numpy_statistics.FUNCTIONS,
+    **numpy_sequences.FUNCTIONS,
+    **numpy_assembly.FUNCTIONS,
 }
 
 ufunc_table.update(UFUNCS)
