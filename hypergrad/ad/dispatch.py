@@ -16,7 +16,9 @@ from hypergrad.ad import (
     methods,
     numpy_assembly,
     numpy_creation,
+    numpy_einsum,
     numpy_inplace,
+    numpy_linalg,
     numpy_order,
     numpy_reductions,
     numpy_sequences,
@@ -77,6 +79,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.divmod: lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
     np.matmul: contraction.matmul,
     "expit": _expit,
+    **numpy_linalg.UFUNCS,
 }
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -94,6 +97,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **numpy_statistics.FUNCTIONS,
     **numpy_sequences.FUNCTIONS,
     **numpy_assembly.FUNCTIONS,
+    **numpy_linalg.FUNCTIONS,
+    **numpy_einsum.FUNCTIONS,
 }
 
 ufunc_table.update(UFUNCS)

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import NO_VALUE, array_of, axis_list, flag, reject
+from hypergrad.ad.options import NO_VALUE, array_of, flag, reject
 from hypergrad.ad.primitives import reduction
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply
 from hypergrad.ad.primitives.linear import convert, reshape
 from hypergrad.ad.primitives.reduction import normal_axes
-from hypergrad.ad.trace import bind, source_line
-from hypergrad.errors import ShapeError, UnsupportedError
+from hypergrad.ad.trace import bind
 
 __all__ = ["FUNCTIONS"]
 
@@ -110,48 +109,6 @@ def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
     return bind(reduction.cumsum_p, a, axis=normal_axes(axis, a.ndim, "cumsum")[0])
 
 
-def _vector_norm(x: Any, order: Any, axis: int, keepdims: bool) -> Any:
-    if order in (np.inf, -np.inf):
-        return (np.max if order > 0 else np.min)(np.absolute(x), axis=axis, keepdims=keepdims)
-    if order == 0:
-        return np.sum((x != 0).astype(x.dtype), axis=axis, keepdims=keepdims)
-    if order == 1:
-        return np.sum(np.absolute(x), axis=axis, keepdims=keepdims)
-    if order == 2:
-        return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
-    if isinstance(order, str):
-        raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of vectors, at {source_line()}")
-    return np.sum(np.absolute(x) ** order, axis=axis, keepdims=keepdims) ** (1.0 / order)
-
-
-def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
-    if order in ("fro", "f"):
-        return np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))
-    if isinstance(order, str) or order not in (1, -1, np.inf, -np.inf):
-        raise UnsupportedError(
-            f"np.linalg.norm with ord={order!r} has no derivative rule, at {source_line()}"
-        )
-    summed, kept = axes if abs(order) == 1 else axes[::-1]
-    sums = np.sum(np.absolute(x), axis=summed, keepdims=True)
-    found = (np.max if order > 0 else np.min)(sums, axis=kept, keepdims=True)
-    return found if keepdims else np.squeeze(found, axis=axes)
-
-
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    x = array_of(x)
-    x = x if x.dtype.kind == "f" else convert(x, float)
-    if ord is None and (axis is None or isinstance(axis, tuple | list)):
-        return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
-    axes = normal_axes(None, x.ndim) if axis is None else axis_list(axis, x.ndim, "norm")
-    if len(axes) == 1:
-        return _vector_norm(x, 2 if ord is None else ord, axes[0], keepdims)
-    if len(axes) == 2:
-        return _matrix_norm(x, ord, (axes[0], axes[1]), keepdims)
-    raise ShapeError(
-        f"np.linalg.norm with ord={ord!r} of {len(axes)} axes, at {source_line()}; name one or two"
-    )
-
-
 _sum, _product = _reduce("sum", reduction.sum_of), _reduce("prod", _prod)
 _max, _min = _extremum(reduction.reduce_max_p, "max"), _extremum(reduction.reduce_min_p, "min")
 _any, _all = _logical(reduction.reduce_any_p, "any"), _logical(reduction.reduce_all_p, "all")
@@ -177,5 +134,4 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.argmax: _argument(reduction.argmax_p, "argmax"),
     np.argmin: _argument(reduction.argmin_p, "argmin"),
     np.cumsum: _cumsum,
-    np.linalg.norm: _norm,
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject
-from hypergrad.ad.primitives import contraction, indexing, linalg, reduction
+from hypergrad.ad.primitives import contraction, indexing, reduction
 from hypergrad.ad.primitives.elementwise import select
 from hypergrad.ad.primitives.linear import convert, reshape
 from hypergrad.ad.trace import Tracer, source_line
@@ -159,7 +159,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.outer: _outer,
     np.vdot: contraction.vdot,
     np.tensordot: contraction.tensordot,
-    np.linalg.solve: linalg.solve,
     np.take: _take,
     np.take_along_axis: _take_along_axis,
     np.diagonal: _diagonal,

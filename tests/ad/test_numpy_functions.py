@@ -110,6 +110,34 @@ EXAMPLES: dict[str, list[Example]] = {
         ex(lambda x: np.apply_along_axis(lambda r: np.stack([r, 2 * r]), -1, x), M),
         ex(lambda x: np.apply_over_axes(np.sum, x, [0, 2]), CUBE, exact=False), ex(np.fix, V), ex(np.ptp, V), ex(lambda x: np.ptp(x, axis=1, keepdims=True), M),
     ],
+    "einsum": [
+        *(
+            ex(lambda *a, s=subscripts: np.einsum(s, *a), *(np.cos(np.arange(1.0, np.prod(n) + 1)).reshape(n) for n in shapes), exact=False)
+            for subscripts, *shapes in [
+                ("ij,jk->ik", (2, 3), (3, 4)), ("ij,jk", (2, 3), (3, 4)), ("ij->ji", (2, 3)), ("ii->i", (3, 3)), ("ii", (3, 3)),
+                ("iij->j", (3, 3, 2)), ("ij->", (2, 3)), ("ij->j", (2, 3)), ("i,j->ij", (2,), (3,)), ("ij,ij->i", (2, 3), (2, 3)),
+                ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)), ("...ij,...jk->...ik", (2, 3, 4), (4, 5)), ("...ij->...ji", (2, 3, 4)),
+                ("i...,i...->...", (2, 3), (2, 3)), ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("ij,kj,l->k", (2, 3), (4, 3), (2,)),
+                ("i,i,i->", (3,), (3,), (3,)), ("abc,bd,cd->ad", (2, 3, 4), (3, 5), (4, 5)), ("ij,ji->", (2, 3), (3, 2)),
+                ("ij,jj->i", (2, 3), (3, 3)), ("ba", (2, 3)), (" ij , jk -> k i ", (2, 3), (3, 2)), ("i,ij,j->", (2,), (2, 3), (3,)), (",i->i", (), (3,)),
+            ]
+        ),
+        ex(lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [0, 2]), M, M.T, exact=False), ex(lambda a: np.einsum(a, [0, 0]), SQUARE, exact=False),
+        ex(lambda a: np.einsum("ij,ij", a, M, optimize=True), M, exact=False), ex(lambda a: np.einsum("ij,ij->ij", a, a), M),
+    ],
+    "norm": [
+        *(ex(lambda a, o=o: np.linalg.norm(a, o), CUBE[1], exact=False) for o in (None, "fro", 1, -1, np.inf, -np.inf)),
+        *(ex(lambda v, o=o: np.linalg.norm(v, o), V, exact=False) for o in (None, 1, 2, 3, 0.5, np.inf, -np.inf, 0, -1)),
+        ex(lambda a: np.linalg.norm(a, axis=1), M, exact=False), ex(lambda a: np.linalg.norm(a, 3, axis=0, keepdims=True), M, exact=False),
+        ex(np.linalg.norm, CUBE, exact=False), ex(lambda a: np.linalg.vector_norm(a, axis=(0, 1)), CUBE, exact=False), ex(np.linalg.matrix_norm, CUBE, exact=False),
+    ],
+    "products": [
+        ex(np.kron, M, V[:2]), ex(np.kron, SQUARE, SQUARE), ex(np.cross, M, M[::-1]),
+        ex(lambda a, b: np.cross(a, b, axis=0), M.T, M.T[:, ::-1] * 2), ex(np.vecdot, M, M + 1, exact=False), ex(np.matvec, M, V[:3]),
+        ex(np.vecmat, V[:2], M), ex(lambda *a: np.linalg.multi_dot(a), V[:2], M, M.T, exact=False), ex(lambda a: np.linalg.matrix_power(a, 5), SQUARE, exact=False),
+        ex(lambda a: np.linalg.matrix_power(a, 0), SQUARE), ex(lambda a: np.linalg.trace(a), CUBE), ex(lambda a: np.linalg.diagonal(a, offset=1), CUBE),
+        ex(np.linalg.outer, V, P), ex(np.linalg.matrix_transpose, CUBE), ex(np.linalg.vecdot, M, M, exact=False),
+    ],
 }  # fmt: skip
 ALL = [pytest.param(e, id=f"{name}-{i}") for name, row in EXAMPLES.items() for i, e in enumerate(row)]
 
@@ -149,3 +177,31 @@ def test_derivatives(example):
 def test_refusals_say_why(function, words):
     with pytest.raises(HypergradError, match=words):
         hg.compile(function)(V)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: np.sum(np.linalg.eigvalsh(a + a.T) ** 3),
+        lambda a: np.sum(np.exp(np.linalg.eigh(a + a.T)[0])),
+        lambda a: (lambda v: np.sum(v[:, 2:] @ v[:, 2:].T * TILT))(
+            np.linalg.eigh(a + a.T + np.diag([0.0, 0.0, 1.0]))[1]
+        ),
+        lambda a: np.linalg.norm(a, "nuc"),
+        lambda a: np.sum(np.linalg.pinv(a) * TILT),
+        lambda a: (lambda u, s, vt: np.sum((u @ vt) * TILT))(*np.linalg.svd(a)),
+        lambda a: np.linalg.det(a),
+    ],
+)
+def test_repeated_values_give_the_derivative_of_what_does_not_depend_on_the_vectors(f):
+    """At the identity all eigenvalues are equal: the gradient is the one of differences, never NaN."""
+    hg.check_grads(f, (2.0 * np.eye(3),), order=1, rtol=1e-5)
+
+
+TILT = np.array([[1.0, 2.0, 3.0], [2.0, -1.0, 0.5], [3.0, 0.5, 4.0]])
+
+
+def test_norms_at_zero_have_slope_zero():
+    for order in (None, 2, "fro"):
+        x = np.zeros((2, 2)) if order == "fro" else np.zeros(3)
+        assert not hg.grad(lambda x, order=order: np.linalg.norm(x, order))(x).any()

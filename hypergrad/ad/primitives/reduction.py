@@ -19,6 +19,7 @@ from hypergrad.errors import ShapeError
 __all__ = [
     "cumsum_p",
     "normal_axes",
+    "products_of_others",
     "reduce_all_p",
     "reduce_any_p",
     "reduce_max_p",
@@ -74,11 +75,11 @@ def _prod_jvp(out: Any, tangents: Any, inputs: Any, axes: tuple[int, ...], keepd
     kept = tuple(x.shape[a] for a in rest)
     flat = reshape(moved, (*kept, count))
     t = reshape(np.transpose(tangents[0], rest + axes), (*kept, count))
-    others = _products_of_others(flat)
+    others = products_of_others(flat)
     return reshape(reduce_sum(t * others, (len(kept),)), out.shape)
 
 
-def _products_of_others(x: Any) -> Any:
+def products_of_others(x: Any) -> Any:
     """prod_{j != i} x_j along the last axis, in O(log n) whole-array steps."""
     n = x.shape[-1]
     before, after = _exclusive(x, n, forward=True), _exclusive(x, n, forward=False)

@@ -1,0 +1,358 @@
+"""``numpy.linalg``, with NumPy's signatures, in terms of primitives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hypergrad.ad.numpy_values import FUNCTIONS as _VALUES
+from hypergrad.ad.options import array_of, axis_list, integer, reject
+from hypergrad.ad.primitives import contraction
+from hypergrad.ad.primitives.contraction import _flip
+from hypergrad.ad.primitives.linalg import (
+    cholesky_p,
+    det_p,
+    eigh_p,
+    float_matrix,
+    inv_p,
+    matrix_rank_p,
+    pinv_p,
+    qr_p,
+    slogdet_p,
+    solve,
+    svd_p,
+)
+from hypergrad.ad.primitives.linear import convert
+from hypergrad.ad.primitives.reduction import normal_axes
+from hypergrad.ad.trace import Tracer, bind, source_line
+from hypergrad.errors import ShapeError, UnsupportedError
+
+__all__ = ["FUNCTIONS"]
+
+
+class EighResult(NamedTuple):
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class SVDResult(NamedTuple):
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class QRResult(NamedTuple):
+    Q: Any
+    R: Any
+
+
+class SlogdetResult(NamedTuple):
+    sign: Any
+    logabsdet: Any
+
+
+def _inv(a: Any) -> Any:
+    return bind(inv_p, float_matrix(a, "np.linalg.inv"))
+
+
+def _det(a: Any) -> Any:
+    return bind(det_p, float_matrix(a, "np.linalg.det"))
+
+
+def _slogdet(a: Any) -> Any:
+    return SlogdetResult(*bind(slogdet_p, float_matrix(a, "np.linalg.slogdet")))
+
+
+def _cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    a = float_matrix(a, "np.linalg.cholesky")
+    return _flip(bind(cholesky_p, _flip(a))) if upper else bind(cholesky_p, a)
+
+
+def _eigh(a: Any, UPLO: str = "L") -> Any:
+    if str(UPLO).upper() not in ("L", "U"):
+        raise ShapeError(f"np.linalg.eigh: UPLO must be 'L' or 'U', got {UPLO!r}, at {source_line()}")
+    return EighResult(*bind(eigh_p, float_matrix(a, "np.linalg.eigh"), lower=UPLO.upper() == "L"))
+
+
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    a = float_matrix(a, "np.linalg.svd", square=False)
+    reject("np.linalg.svd", hermitian=(hermitian, False))
+    if full_matrices and compute_uv and a.shape[-1] != a.shape[-2]:
+        raise UnsupportedError(
+            f"np.linalg.svd of a matrix of shape {a.shape} with full_matrices=True has columns without a derivative, "
+            f"at {source_line()}; write full_matrices=False"
+        )
+    found = SVDResult(*bind(svd_p, a))
+    return found if compute_uv else found.S
+
+
+def _singular_values(a: Any) -> Any:
+    return _svd(a, compute_uv=False)
+
+
+def _qr(a: Any, mode: str = "reduced") -> Any:
+    a = float_matrix(a, "np.linalg.qr", square=False)
+    square = a.shape[-2] <= a.shape[-1]
+    if mode not in ("reduced", "r") and not (mode == "complete" and square):
+        raise UnsupportedError(
+            f"np.linalg.qr with mode={mode!r} of shape {a.shape} has no derivative rule, at {source_line()}; "
+            "use mode='reduced'"
+        )
+    found = QRResult(*bind(qr_p, a))
+    return found.R if mode == "r" else found
+
+
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
+    a = float_matrix(a, "np.linalg.pinv", square=False)
+    cut = rcond if rcond is not None else rtol
+    if isinstance(cut, Tracer) or np.ndim(0 if cut is None else cut):
+        raise UnsupportedError(f"np.linalg.pinv takes one plain number as rcond, at {source_line()}")
+    if cut is None:
+        cut = 1e-15 if rtol is None else max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    return bind(pinv_p, a, rtol=float(cut))
+
+
+def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
+    """Least squares of full rank; residuals, rank and singular values as NumPy's."""
+    a, b = float_matrix(a, "np.linalg.lstsq", square=False), array_of(b)
+    if a.ndim != 2:
+        raise ShapeError(f"np.linalg.lstsq takes one matrix, got shape {a.shape}, at {source_line()}")
+    kind = np.result_type(a.dtype, b.dtype)
+    a, b = (convert(x, kind) for x in (a, b))
+    m, n = a.shape
+    cut = np.finfo(kind).eps * max(m, n) if rcond is None else max(rcond, np.finfo(kind).eps)
+    x = _pinv(a, cut) @ b
+    s = bind(svd_p, a)[1]
+    rank = np.sum(s > cut * s[0])
+    rest = b - a @ x
+    residuals = np.sum(rest * rest, axis=0)
+    residuals = np.reshape(residuals, (1,)) if b.ndim == 1 else residuals
+    return x, residuals if m > n else np.zeros(0, kind), rank, s
+
+
+def _matrix_power(a: Any, n: int) -> Any:
+    a, n = float_matrix(a, "np.linalg.matrix_power") if n < 0 else array_of(a), integer(n, "matrix_power: n")
+    if n == 0:
+        return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape) + np.zeros_like(a)
+    if n < 0:
+        a, n = _inv(a), -n
+    found, square = None, a
+    while n:
+        if n & 1:
+            found = square if found is None else found @ square
+        n >>= 1
+        square = square @ square if n else square
+    return found
+
+
+def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
+    """The product in the order of least cost (matrix chain multiplication)."""
+    reject("multi_dot", out=(out, None))
+    items = [array_of(a) for a in arrays]
+    first, last = items[0].ndim == 1, items[-1].ndim == 1
+    items[0] = items[0][None, :] if first else items[0]
+    items[-1] = items[-1][:, None] if last else items[-1]
+    sizes = [a.shape[0] for a in items] + [items[-1].shape[1]]
+    best: dict[tuple[int, int], tuple[float, int]] = {}
+    for span in range(1, len(items)):
+        for i in range(len(items) - span):
+            j = i + span
+            best[i, j] = min(
+                (
+                    best.get((i, k), (0.0, 0))[0]
+                    + best.get((k + 1, j), (0.0, 0))[0]
+                    + float(sizes[i] * sizes[k + 1] * sizes[j + 1]),
+                    k,
+                )
+                for k in range(i, j)
+            )
+
+    def product(i: int, j: int) -> Any:
+        return items[i] if i == j else product(i, best[i, j][1]) @ product(best[i, j][1] + 1, j)
+
+    found = product(0, len(items) - 1)
+    return found[0, 0] if first and last else found[0] if first else found[:, 0] if last else found
+
+
+# Norms ---------------------------------------------------------------------------------------------------
+def _vector(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    size = np.absolute(x)
+    if order in (np.inf, -np.inf):
+        return (np.max if order > 0 else np.min)(size, axis=axes, keepdims=keepdims)
+    if order == 0:
+        return np.sum((x != 0).astype(size.dtype), axis=axes, keepdims=keepdims)
+    if order == 1:
+        return np.sum(size, axis=axes, keepdims=keepdims)
+    if order == 2:
+        return _euclidean(x, axes, keepdims)
+    if isinstance(order, str):
+        raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of vectors, at {source_line()}")
+    return np.sum(size**order, axis=axes, keepdims=keepdims) ** (1.0 / order)
+
+
+def _euclidean(x: Any, axes: Any, keepdims: bool) -> Any:
+    square = x * x if x.dtype.kind == "f" else np.real(x) ** 2 + np.imag(x) ** 2
+    return np.sqrt(np.sum(square, axis=axes, keepdims=keepdims))
+
+
+def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
+    if order in (None, "fro", "f"):
+        return _euclidean(x, axes, keepdims)
+    if order in (1, -1, np.inf, -np.inf):
+        summed, kept = axes if abs(order) == 1 else axes[::-1]
+        sums = np.sum(np.absolute(x), axis=summed, keepdims=True)
+        found = (np.max if order > 0 else np.min)(sums, axis=kept, keepdims=True)
+        return found if keepdims else np.squeeze(found, axis=axes)
+    if order not in (2, -2, "nuc"):
+        raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of matrices, at {source_line()}")
+    values = bind(svd_p, np.moveaxis(x, axes, (-2, -1)))[1]
+    found = np.sum(values, axis=-1) if order == "nuc" else (np.max if order == 2 else np.min)(values, axis=-1)
+    return np.expand_dims(found, axes) if keepdims else found
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    x = array_of(x)
+    x = x if x.dtype.kind in "fc" else convert(x, float)
+    if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
+        return _euclidean(x, None, keepdims)
+    axes = normal_axes(None, x.ndim) if axis is None else axis_list(axis, x.ndim, "norm")
+    if len(axes) == 1:
+        return _vector(x, 2 if ord is None else ord, axes, keepdims)
+    if len(axes) == 2:
+        return _matrix(x, ord, (axes[0], axes[1]), keepdims)
+    raise ShapeError(
+        f"np.linalg.norm with ord={ord!r} of {len(axes)} axes, at {source_line()}; name one or two"
+    )
+
+
+def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    x = array_of(x)
+    x = x if x.dtype.kind in "fc" else convert(x, float)
+    return _vector(x, ord, normal_axes(axis, x.ndim, "vector_norm"), keepdims)
+
+
+def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    x = float_matrix(x, "np.linalg.matrix_norm", square=False)
+    return _matrix(x, ord, (x.ndim - 2, x.ndim - 1), keepdims)
+
+
+def _cond(x: Any, p: Any = None) -> Any:
+    x = float_matrix(x, "np.linalg.cond", square=p not in (None, 2, -2))
+    if p in (None, 2, -2):
+        s = bind(svd_p, x)[1]
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return _norm(x, p, (-2, -1)) * _norm(_inv(x), p, (-2, -1))
+
+
+def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
+    reject("matrix_rank", rtol=(rtol, None))
+    return bind(
+        matrix_rank_p, float_matrix(A, "np.linalg.matrix_rank", square=False), tol=tol, hermitian=hermitian
+    )
+
+
+# Tensors ---------------------------------------------------------------------------------------------------
+def _tensorinv(a: Any, ind: int = 2) -> Any:
+    a = array_of(a)
+    count = int(np.prod(a.shape[ind:], dtype=np.int64))
+    return np.reshape(_inv(np.reshape(a, (-1, count))), a.shape[ind:] + a.shape[:ind])
+
+
+def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+    a, b = array_of(a), array_of(b)
+    if axes is not None:
+        moved = axis_list(axes, a.ndim, "tensorsolve")
+        a = np.transpose(a, (*(i for i in range(a.ndim) if i not in moved), *moved))
+    shape = a.shape[b.ndim :]
+    return np.reshape(solve(np.reshape(a, (b.size, -1)), np.ravel(b)), shape)
+
+
+def _kron(a: Any, b: Any) -> Any:
+    a, b = array_of(a), array_of(b)
+    ndim = max(a.ndim, b.ndim)
+    left, right = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
+    pairs = np.reshape(a, tuple(n for size in left for n in (size, 1))) * np.reshape(
+        b, tuple(n for size in right for n in (1, size))
+    )
+    return np.reshape(pairs, tuple(m * n for m, n in zip(left, right, strict=True)))
+
+
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(array_of(a), axisa, -1), np.moveaxis(array_of(b), axisb, -1)
+    if a.shape[-1] not in (2, 3) or b.shape[-1] not in (2, 3):
+        raise ShapeError(f"np.cross takes vectors of 2 or 3, got {a.shape} and {b.shape}, at {source_line()}")
+    if a.shape[-1] == b.shape[-1] == 2:
+        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    (a0, a1, a2), (b0, b1, b2) = (
+        (x[..., 0], x[..., 1], x[..., 2] if x.shape[-1] == 3 else np.zeros(x.shape[:-1], x.dtype))
+        for x in (a, b)
+    )
+    parts = (a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0)
+    return np.moveaxis(np.stack(np.broadcast_arrays(*parts), axis=-1), -1, axisc)
+
+
+def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    a, b = np.conjugate(array_of(x1)), array_of(x2)
+    if axis != -1:
+        a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
+    return np.sum(a * b, axis=-1)
+
+
+def _matvec(x1: Any, x2: Any, /) -> Any:
+    return np.matmul(array_of(x1), array_of(x2)[..., None])[..., 0]
+
+
+def _vecmat(x1: Any, x2: Any, /) -> Any:
+    return np.matmul(np.conjugate(array_of(x1))[..., None, :], array_of(x2))[..., 0, :]
+
+
+def _last(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``numpy.linalg``'s form of a function, over the last two axes."""
+    return lambda x, /, *, offset=0, **options: function(x, offset, -2, -1, **options)
+
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.linalg.solve: solve,
+    np.linalg.inv: _inv,
+    np.linalg.det: _det,
+    np.linalg.slogdet: _slogdet,
+    np.linalg.cholesky: _cholesky,
+    np.linalg.eigh: _eigh,
+    np.linalg.eigvalsh: lambda a, UPLO="L": _eigh(a, UPLO).eigenvalues,
+    np.linalg.svd: _svd,
+    np.linalg.qr: _qr,
+    np.linalg.pinv: _pinv,
+    np.linalg.lstsq: _lstsq,
+    np.linalg.matrix_power: _matrix_power,
+    np.linalg.multi_dot: _multi_dot,
+    np.linalg.norm: _norm,
+    np.linalg.cond: _cond,
+    np.linalg.matrix_rank: _matrix_rank,
+    np.linalg.tensorinv: _tensorinv,
+    np.linalg.tensorsolve: _tensorsolve,
+    np.kron: _kron,
+    np.cross: _cross,
+}
+_ALIASES: dict[str, Callable[..., Any]] = {
+    "svdvals": _singular_values,
+    "vector_norm": _vector_norm,
+    "matrix_norm": _matrix_norm,
+    "outer": lambda x1, x2, /: contraction.outer(x1, x2),
+    "cross": lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
+    "matmul": lambda x1, x2, /: contraction.matmul(x1, x2),
+    "tensordot": lambda x1, x2, /, *, axes=2: contraction.tensordot(x1, x2, axes),
+    "vecdot": _vecdot,
+    "matrix_transpose": lambda x, /: _flip(array_of(x)),
+    "diagonal": _last(_VALUES[np.diagonal]),
+    "trace": _last(_VALUES[np.trace]),
+}
+FUNCTIONS |= {getattr(np.linalg, name): rule for name, rule in _ALIASES.items() if hasattr(np.linalg, name)}
+UFUNCS: dict[Any, Callable[..., Any]] = {
+    getattr(np, name): rule
+    for name, rule in {"vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat}.items()
+    if hasattr(np, name)
+}
