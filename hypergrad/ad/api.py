@@ -58,6 +58,10 @@ def _scalar(traced: Traced) -> None:
             f"grad needs a function that returns one number; {traced.name} returns {shown}; "
             "sum or average it, or use hg.jacobian"
         )
+    if outputs and outputs[0].type.dtype.kind == "c":
+        raise DerivativeError(
+            f"{traced.name} returns a complex number; return its np.real, np.imag or np.abs"
+        )
     if not outputs or not outputs[0].type.differentiable:
         shown = str(outputs[0].type.dtype) if outputs else repr(traced.out.static[0])
         raise DerivativeError(f"{traced.name} returns {shown}, which has no derivative; return a float")
@@ -124,7 +128,11 @@ def _like(given: Any, kinds: Sequence[ArrayType], structures: Any, name: str, ag
     paths = [path for path, a in zip(expected.paths(), active, strict=True) if a]
     for leaf, path, kind in zip(chosen, paths, kinds, strict=True):
         where = f" at leaf {path!r}" if path else ""
-        array = linear.zeros(kind) if leaf is None else as_array(leaf, name + where)
+        array = (
+            linear.zeros(kind)
+            if leaf is None
+            else as_array(leaf, name + where, "fiubc" if kind.dtype.kind == "c" else "fiub")
+        )
         if array.shape != kind.shape:
             raise ShapeError(f"{name} has shape {array.shape}{where}, expected {kind.shape} as {against}")
         found.append(linear.convert(array, kind.dtype))
@@ -164,7 +172,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     program = jvp_program(traced.program, [True] * len(kinds))
     found = run(program, [*traced.values, *flat])
     half = len(found) // 2
-    moved = [t if t.dtype.kind == "f" else None for t in found[half:]]
+    moved = [t if t.dtype.kind in "fc" else None for t in found[half:]]
     return traced.out.tree(found[:half]), traced.out.derivatives(moved)
 
 

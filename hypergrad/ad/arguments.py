@@ -36,11 +36,11 @@ def is_static(leaf: Any) -> bool:
     return leaf is None or (isinstance(leaf, bool | int | str) and not isinstance(leaf, np.generic))
 
 
-def as_array(leaf: Any, name: str) -> Any:
+def as_array(leaf: Any, name: str, kinds: str = "fiub") -> Any:
     """The leaf as an array of numbers, or the tracer that it is.
 
     Raises:
-        TreeError: objects, strings or complex numbers.
+        TreeError: objects, strings or (unless `kinds` has a "c") complex numbers.
     """
     if is_traced(leaf):
         return leaf
@@ -54,7 +54,7 @@ def as_array(leaf: Any, name: str) -> Any:
         if isinstance(error, HypergradError):
             raise
         raise TreeError(f"{name} must be an array of real numbers, got {type(leaf).__name__}") from error
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in kinds:
         raise TreeError(
             f"{name} must be an array of real numbers, got {type(leaf).__name__} "
             f"(dtype {array.dtype}, shape {array.shape}); convert it to floats first"
@@ -83,7 +83,7 @@ class Results:
     def of(found: Any, name: str) -> tuple[Results, list[Any]]:
         """The results of the function `name`, and their arrays."""
         leaves, structure = tree.flatten(found)
-        arrays = [as_array(leaf, f"the result of {name}") for leaf in leaves if not is_static(leaf)]
+        arrays = [as_array(leaf, f"the result of {name}", "fiubc") for leaf in leaves if not is_static(leaf)]
         return Results(structure, tuple(leaf if is_static(leaf) else ARRAY for leaf in leaves)), arrays
 
     def tree(self, arrays: Sequence[Any]) -> Any:

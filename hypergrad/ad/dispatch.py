@@ -17,6 +17,7 @@ from hypergrad.ad import (
     numpy_assembly,
     numpy_creation,
     numpy_einsum,
+    numpy_fft,
     numpy_inplace,
     numpy_linalg,
     numpy_order,
@@ -28,6 +29,7 @@ from hypergrad.ad import (
     numpy_values,
 )
 from hypergrad.ad.primitives import contraction
+from hypergrad.ad.primitives.complex import conj
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply, expit_p
 from hypergrad.ad.primitives.linear import convert
 from hypergrad.ad.trace import Tracer, bind, source_line
@@ -57,12 +59,14 @@ def _expit(x: Any) -> Any:
 
 
 def _conjugate(x: Any) -> Any:
+    if x.dtype.kind == "c":
+        return conj(x)
     return apply(_BY_UFUNC[np.positive], x) if x.dtype.kind == "f" else memory.alias(x)
 
 
 def _astype(x: Tracer, dtype: Any, casting: str = "unsafe") -> Any:
     dtype = np.dtype(dtype)
-    if dtype.kind not in "fiub":
+    if dtype.kind not in "fiubc":
         raise UnsupportedError(f"astype({dtype}) has no derivative rule, at {source_line()}")
     if not np.can_cast(x.dtype, dtype, casting):  # type: ignore[arg-type]
         raise UnsupportedError(f"astype: {x.dtype} to {dtype} is no {casting} cast, at {source_line()}")
@@ -99,6 +103,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **numpy_assembly.FUNCTIONS,
     **numpy_linalg.FUNCTIONS,
     **numpy_einsum.FUNCTIONS,
+    **numpy_fft.FUNCTIONS,
 }
 
 ufunc_table.update(UFUNCS)

@@ -191,9 +191,8 @@ def _unsettable(name: str, instead: str) -> property:
 
 
 def _imag(self: Tracer) -> Any:
-    rule = function_table.get(np.imag)
-    if rule is not None:
-        return rule(self)
+    if self.dtype.kind == "c":
+        return function_table[np.imag](self)
     found = function_table[np.zeros_like](self)
     found.memory.access = "imaginary part of a real array"
     return found

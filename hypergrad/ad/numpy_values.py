@@ -167,5 +167,4 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.triu: _triangle(np.triu),
     np.linspace: _linspace,
     np.copy: lambda a, order="K", subok=False: a,
-    np.real: lambda val: val,
 }

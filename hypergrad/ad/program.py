@@ -46,7 +46,7 @@ class ArrayType:
 
     @property
     def differentiable(self) -> bool:
-        return self.dtype.kind == "f"
+        return self.dtype.kind in "fc"
 
     def __str__(self) -> str:
         name = self.dtype.name

@@ -68,7 +68,7 @@ def _moderate(atom: Atom) -> bool:
     return (
         isinstance(atom, Const)
         and isinstance(atom.value, np.ndarray)
-        and 1e-3 <= abs(float(atom.value)) <= 1e3
+        and bool(1e-3 <= abs(atom.value) <= 1e3)
     )
 
 

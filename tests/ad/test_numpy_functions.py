@@ -131,6 +131,17 @@ EXAMPLES: dict[str, list[Example]] = {
         ex(lambda a: np.linalg.norm(a, axis=1), M, exact=False), ex(lambda a: np.linalg.norm(a, 3, axis=0, keepdims=True), M, exact=False),
         ex(np.linalg.norm, CUBE, exact=False), ex(lambda a: np.linalg.vector_norm(a, axis=(0, 1)), CUBE, exact=False), ex(np.linalg.matrix_norm, CUBE, exact=False),
     ],
+    "complex": [
+        *(
+            ex(lambda x, f=f: np.stack([np.real(f(x)), np.imag(f(x))]), V, exact=False)
+            for f in (
+                lambda x: np.mean(np.sqrt(x + 1j) ** 3), lambda x: np.where(x > 0, x * 1j, 2.0), lambda x: np.cumsum(np.sin(x * (0.3 + 1j))),
+                lambda x: np.tanh(x + 1j) ** (2 + 1j), lambda x: np.linalg.solve(SQUARE + 1j, (x * 1j).reshape(2, 2)), lambda x: np.concatenate([x, 1j * x])[::-2],
+                lambda x: np.prod(x + 1j), lambda x: (x * 1j) @ (x + 1j), lambda x: 1j / (1 + x * x), lambda x: np.outer(x, x * 1j) + x,
+            )
+        ),
+        ex(lambda x: np.linalg.norm(x * (1 + 2j)), V, exact=False), ex(lambda x: np.iscomplex(x + 0j), V, smooth=False), ex(lambda x: np.abs(x + 0j), V, exact=False),
+    ],
     "products": [
         ex(np.kron, M, V[:2]), ex(np.kron, SQUARE, SQUARE), ex(np.cross, M, M[::-1]),
         ex(lambda a, b: np.cross(a, b, axis=0), M.T, M.T[:, ::-1] * 2), ex(np.vecdot, M, M + 1, exact=False), ex(np.matvec, M, V[:3]),

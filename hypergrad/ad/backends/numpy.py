@@ -273,7 +273,8 @@ class _Plan:
         elif name == "broadcast_to":
             self.lines.append(f"copyto({out}, {args[0]})")
         elif name == "convert":
-            self.lines.append(f"copyto({out}, {args[0]}, 'unsafe')")
+            real = eq.inputs[0].type.dtype.kind == "c" and eq.outputs[0].type.dtype.kind != "c"
+            self.lines.append(f"copyto({out}, {args[0]}{'.real' if real else ''}, 'unsafe')")
         elif name == "scatter":
             view = self._derive(
                 out,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.options import array_of, axis_list
+from hypergrad.ad.primitives.complex import conj
 from hypergrad.ad.primitives.elementwise import apply, broadcast_shape
 from hypergrad.ad.primitives.linear import permute, reshape, unbroadcast
 from hypergrad.ad.program import ArrayType, Primitive
@@ -108,5 +109,5 @@ def outer(a: Any, b: Any) -> Any:
 
 def vdot(a: Any, b: Any) -> Any:
     """``np.vdot`` of the raveled operands."""
-    a, b = (array_of(x) for x in (a, b))
+    a, b = conj(array_of(a)), array_of(b)
     return matmul(reshape(a, (a.size,)), reshape(b, (b.size,)))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.primitives.complex import conj, real
 from hypergrad.ad.primitives.linear import convert, match, unbroadcast
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import Tracer, bind, source_line, type_of
@@ -22,6 +23,7 @@ from hypergrad.errors import ShapeError, UnsupportedError
 __all__ = ["ELEMENTWISE", "apply", "expit_p", "relu_p", "select", "select_p"]
 
 Partial = Callable[..., Any]
+_REAL_ONLY = {"maximum", "minimum", "fmax", "fmin", "sign"}  # what NumPy orders by the real part first
 
 
 def broadcast_shape(shapes: list[tuple[int, ...]], name: str) -> tuple[int, ...]:
@@ -57,6 +59,8 @@ def _infer(ufunc: np.ufunc, name: str) -> Callable[..., ArrayType]:
         if loop is None:
             shown = ", ".join(str(type.dtype) for type in types)
             raise UnsupportedError(f"{name} is not defined for {shown}, at {source_line()}")
+        if name in _REAL_ONLY and types[0].dtype.kind == "c":
+            raise UnsupportedError(f"{name} of complex numbers has no derivative, at {source_line()}")
         return ArrayType(broadcast_shape([type.shape for type in types], name), loop[-1])
 
     return infer
@@ -127,6 +131,8 @@ def _nonzero(x: Any) -> Any:
 
 def _power_x(out: Any, x: Any, y: Any) -> Any:
     # y x^(y-1); where y = 0 the power is constant, and 0^(y-1) for y < 1 has no finite slope: both 0.
+    if y.dtype.kind == "c":
+        return y * x ** (y - 1.0)
     if not isinstance(y, Tracer) and (y >= 1).all():
         return y * x ** (float(y) - 1.0 if y.ndim == 0 else y - 1.0)
     safe = (y != 0) & ((x != 0) | (y >= 1))
@@ -146,6 +152,14 @@ def _tie(x: Any, y: Any) -> Any:
 
 def _hypot(out: Any, x: Any) -> Any:
     return _where_nonzero(out, x / _nonzero(out))
+
+
+def _absolute(out: Any, tangents: Any, inputs: Any) -> Any:
+    """sign(x) t; of complex numbers Re(conj(z) t) / |z|, and 0 at 0."""
+    (x,), (t,) = inputs, tangents
+    if out.dtype == x.dtype:
+        return t * np.sign(x)
+    return real(conj(x) * t) / _zero_to_inf(out)
 
 
 _LOG2, _LOG10 = float(np.log(2.0)), float(np.log(10.0))
@@ -214,7 +228,7 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     multiply_p,
     divide_p,
     elementwise(np.positive, lambda out, x: 1.0),
-    elementwise(np.absolute, lambda out, x: np.sign(x)),
+    elementwise(np.absolute, jvp=_absolute),
     elementwise(np.fabs, lambda out, x: np.sign(x)),
     elementwise(np.square, lambda out, x: 2.0 * x),
     elementwise(np.reciprocal, lambda out, x: -(out * out)),
@@ -301,14 +315,15 @@ def _share(x: Any, y: Any) -> Any:
 
 
 _BY_UFUNC = {primitive.ufunc: primitive for primitive in ELEMENTWISE}
+_WEAK = {"f": float, "i": int, "c": complex}
 
 
 def _kind(operand: Any) -> Any:
     """What NumPy's promotion looks at: a dtype, or int and float for what stems from Python numbers."""
-    if type(operand) in (int, float):
+    if type(operand) in (int, float, complex):
         return type(operand)
     kind = type_of(operand)
-    return (float if kind.differentiable else int) if kind.weak else kind.dtype
+    return _WEAK[kind.dtype.kind] if kind.weak else kind.dtype
 
 
 def apply(primitive: Primitive, *operands: Any, operator: bool = False) -> Any:
@@ -323,9 +338,9 @@ def apply(primitive: Primitive, *operands: Any, operator: bool = False) -> Any:
     values: list[Any] = []
     all_weak = operator
     for operand in operands:
-        if not isinstance(operand, Tracer) and type(operand) not in (int, float):
+        if not isinstance(operand, Tracer) and type(operand) not in (int, float, complex):
             operand = np.asarray(operand)
-            if operand.dtype.kind not in "fiub":
+            if operand.dtype.kind not in "fiubc":
                 raise UnsupportedError(
                     f"{primitive.name}: expected numbers, got an array of {operand.dtype}, at {source_line()}"
                 )

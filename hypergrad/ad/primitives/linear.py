@@ -31,15 +31,15 @@ def zeros(type: ArrayType) -> np.ndarray:
     return np.zeros(type.shape, type.dtype)
 
 
-# convert: x as another dtype; the transpose converts back ------------------------------------------
+# convert: x as another dtype (of a complex number the real part); the transpose converts back ---------
 def _convert_jvp(out: Any, tangents: Any, inputs: Any, dtype: np.dtype) -> Any:
-    return bind(convert_p, tangents[0], dtype=dtype) if dtype.kind == "f" else None
+    return bind(convert_p, tangents[0], dtype=dtype) if dtype.kind in "fc" else None
 
 
 convert_p: Primitive = Primitive(
     "convert",
     infer=lambda x, dtype: ArrayType(x.shape, dtype),
-    call=lambda x, dtype: x.astype(dtype),
+    call=lambda x, dtype: (x.real if x.dtype.kind == "c" and dtype.kind != "c" else x).astype(dtype),
     jvp=_convert_jvp,
     transpose=lambda ct, inputs, types, dtype: (bind(convert_p, ct, dtype=types[0].dtype),),
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.options import axis_list
+from hypergrad.ad.primitives.complex import conj, real
 from hypergrad.ad.primitives.linear import _sum_infer, broadcast_to, convert, reduce_sum, reshape
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import bind, source_line
@@ -171,7 +172,7 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
 def mean_of(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """``np.mean``: the sum divided by the count."""
     axes = normal_axes(axis, x.ndim, "mean")
-    if dtype is None and x.dtype.kind != "f":
+    if dtype is None and x.dtype.kind not in "fc":
         dtype = np.dtype(float)
     if dtype is None and x.dtype == np.float16:  # accumulated in single precision
         return convert(mean_of(x, axes, keepdims, np.dtype(np.float32)), np.float16)
@@ -184,13 +185,14 @@ def mean_of(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None)
 def var_of(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
     """``np.var``: the mean square of the deviations, divided by count - ddof."""
     axes = normal_axes(axis, x.ndim, "var")
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fc":
         x = convert(x, float)
     deviation = x - broadcast_to(mean_of(x, axes, keepdims=True), x.shape)
     count = _count(x, axes) - ddof
     if count <= 0:
         raise ShapeError(f"var: {_count(x, axes)} values are too few for ddof={ddof}, at {source_line()}")
-    return reduce_sum(deviation * deviation, axes, keepdims) / count
+    square = deviation * deviation if x.dtype.kind == "f" else real(deviation * conj(deviation))
+    return reduce_sum(square, axes, keepdims) / count
 
 
 def std_of(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
