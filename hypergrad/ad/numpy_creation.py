@@ -160,7 +160,12 @@ def _full_like(
     if isinstance(fill_value, Tracer):
         found = function_table["copy"](broadcast_to(convert(fill_value, kind), target))
     else:
-        found = _kept(np.full(target, fill_value, kind), a if isinstance(a, Tracer) else None)
+        value = (
+            np.full(target, fill_value, kind)
+            if type(fill_value) is not int or fill_value
+            else np.zeros(target, kind)
+        )
+        found = _kept(value, a if isinstance(a, Tracer) else None)
     if isinstance(found, Tracer) and isinstance(found.memory, Owned) and order == "K" and shape is None:
         found.memory.origin = a.memory.origin if isinstance(a.memory, Owned) else a.atom
     return found
