@@ -97,7 +97,7 @@ def _flatten(self: Tracer, order: str = "C") -> Any:
 def _reshape(self: Tracer, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
     found = function_table[np.reshape](self, shape[0] if len(shape) == 1 else shape, order=order)
     if copy:
-        return memory.alias(found)
+        return memory.copy(found)
     if copy is False and memory.owner(found) is not memory.owner(self):
         raise UnsupportedError(f"reshape with copy=False would have to copy, at {source_line()}")
     return found

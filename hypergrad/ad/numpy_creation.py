@@ -47,6 +47,10 @@ def _dtype(dtype: Any) -> np.dtype:
 def zeros(shape: Any, dtype: Any = float) -> Any:
     """``np.zeros(shape, dtype)``, to which traced values can be written.
 
+    Assignment and in-place operators follow NumPy, views and aliases included, and become pure operations. What a
+    traced function is given stays as it is: ``x[0] = 1`` of an argument is refused (write ``x = x.copy()`` first), and
+    ``x += 1`` gives x a fresh value, which the caller's array and other names of it do not see.
+
     Args:
         shape: an int or a tuple of ints.
         dtype: of the entries.
