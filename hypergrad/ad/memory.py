@@ -108,7 +108,7 @@ def writable(x: Tracer, what: str = "assignment") -> Tracer:
     while isinstance(step.memory, View):
         if step.memory.primitive not in INVERSES:
             raise UnsupportedError(
-                f"{what}: this array is a read-only view (np.broadcast_to, np.diagonal, hg.stop_gradient), "
+                f"{what}: this array is a read-only view (np.broadcast_to, np.diagonal, np.imag, hg.stop_gradient), "
                 f"at {source_line()}; write x = x.copy() first"
             )
         step = step.memory.source
@@ -171,6 +171,10 @@ def fitted(value: Any, shape: tuple[int, ...], dtype: np.dtype, what: str = "ass
         value = np.asarray(value)
         if value.dtype.kind not in "fiubc":
             value = value.astype(dtype)
+    if value.dtype.kind == "c" and dtype.kind != "c":
+        raise UnsupportedError(
+            f"{what}: complex numbers do not fit into an array of {dtype}, at {source_line()}; write value.real"
+        )
     extra = len(value.shape) - len(shape)
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = reshape(value, value.shape[extra:])
@@ -294,10 +298,10 @@ def _named(*names: str) -> set[Any]:
 VIEWS = _named(
     "reshape", "ravel", "transpose", "permute_dims", "matrix_transpose", "linalg.matrix_transpose", "swapaxes",
     "moveaxis", "rollaxis", "expand_dims", "squeeze", "split", "array_split", "hsplit", "vsplit", "dsplit",
-    "unstack", "atleast_1d", "atleast_2d", "atleast_3d", "flip", "fliplr", "flipud", "rot90", "real",
+    "unstack", "atleast_1d", "atleast_2d", "atleast_3d", "flip", "fliplr", "flipud", "rot90",
 )  # fmt: skip
 READ_ONLY = _named(
-    "broadcast_to", "broadcast_arrays", "diagonal", "linalg.diagonal", "diag",
+    "broadcast_to", "broadcast_arrays", "diagonal", "linalg.diagonal", "diag", "real", "imag",
     "lib.stride_tricks.sliding_window_view",
 )  # fmt: skip
 ARRAYS = _named("where", "tensordot", "copy", "tril", "triu")  # results without axes are arrays, not numbers

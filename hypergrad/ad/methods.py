@@ -97,7 +97,7 @@ def _flatten(self: Tracer, order: str = "C") -> Any:
 def _reshape(self: Tracer, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
     found = function_table[np.reshape](self, shape[0] if len(shape) == 1 else shape, order=order)
     if copy:
-        return memory.alias(found)
+        return memory.copy(found)
     if copy is False and memory.owner(found) is not memory.owner(self):
         raise UnsupportedError(f"reshape with copy=False would have to copy, at {source_line()}")
     return found
@@ -190,16 +190,26 @@ def _unsettable(name: str, instead: str) -> property:
     return property(read.fget, refuse, doc=read.__doc__)
 
 
+def _real(self: Tracer) -> Any:
+    return self if self.dtype.kind != "c" else self.__array_function__(np.real, (), (self,), {})
+
+
 def _imag(self: Tracer) -> Any:
     if self.dtype.kind == "c":
-        return function_table[np.imag](self)
+        return self.__array_function__(np.imag, (), (self,), {})
     found = function_table[np.zeros_like](self)
     found.memory.access = "imaginary part of a real array"
     return found
 
 
 def _set_real(self: Tracer, value: Any) -> None:
-    memory.write(self, value, "real")
+    memory.write(self, value + 1j * self.imag if self.dtype.kind == "c" else value, "real")
+
+
+def _set_imag(self: Tracer, value: Any) -> None:
+    if self.dtype.kind != "c":
+        raise UnsupportedError(f"a real array has no imaginary part to set, at {source_line()}")
+    memory.write(self, self.real + 1j * value, "imag")
 
 
 def _set_flat(self: Tracer, value: Any) -> None:
@@ -236,8 +246,8 @@ for _name, _member in {
     ),
     "T": property(lambda self: function_table[np.transpose](self)),
     "mT": property(lambda self: function_table[np.swapaxes](self, -1, -2)),
-    "real": property(lambda self: function_table[np.real](self), _set_real),
-    "imag": property(_imag),
+    "real": property(_real, _set_real),
+    "imag": property(_imag, _set_imag),
     "flat": property(Flat, _set_flat),
     "flags": property(_Flags),
     "strides": property(lambda self: tuple(n * self.itemsize for n in strided(self).strides)),

@@ -47,6 +47,10 @@ def _dtype(dtype: Any) -> np.dtype:
 def zeros(shape: Any, dtype: Any = float) -> Any:
     """``np.zeros(shape, dtype)``, to which traced values can be written.
 
+    Assignment and in-place operators follow NumPy, views and aliases included, and become pure operations. What a
+    traced function is given stays as it is: ``x[0] = 1`` of an argument is refused (write ``x = x.copy()`` first), and
+    ``x += 1`` gives x a fresh value, which the caller's array and other names of it do not see.
+
     Args:
         shape: an int or a tuple of ints.
         dtype: of the entries.
@@ -160,7 +164,12 @@ def _full_like(
     if isinstance(fill_value, Tracer):
         found = function_table["copy"](broadcast_to(convert(fill_value, kind), target))
     else:
-        found = _kept(np.full(target, fill_value, kind), a if isinstance(a, Tracer) else None)
+        value = (
+            np.full(target, fill_value, kind)
+            if type(fill_value) is not int or fill_value
+            else np.zeros(target, kind)
+        )
+        found = _kept(value, a if isinstance(a, Tracer) else None)
     if isinstance(found, Tracer) and isinstance(found.memory, Owned) and order == "K" and shape is None:
         found.memory.origin = a.memory.origin if isinstance(a.memory, Owned) else a.atom
     return found

@@ -20,19 +20,35 @@ __all__ = ["FUNCTIONS"]
 
 
 def _reshape(a: Any, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Any:
-    reject("reshape", order=(order, "C"))
     a, target = array_of(a), shape if shape is not None else newshape
+    if _in_order("reshape", a, order) == "F":
+        sizes = sizes_of(target, "reshape")
+        return _transpose(_reshape(_transpose(a), sizes[::-1], copy=copy))
     sizes = sizes_of(target, "reshape")
     known = math.prod(n for n in sizes if n != -1)
     if sizes.count(-1) == 1 and known > 0 and a.size % known == 0:
         sizes = tuple(a.size // known if n == -1 else n for n in sizes)
     if any(n < 0 for n in sizes) or math.prod(sizes) != a.size:
         raise ShapeError(f"reshape: shape {a.shape} does not fit into {target}, at {source_line()}")
-    return reshape(a, sizes)
+    found = reshape(a, sizes)
+    return function_table["copy"](found) if copy and isinstance(found, Tracer) else found
+
+
+def _in_order(name: str, a: Any, order: str) -> str:
+    """Whether entries are taken in the order "C" or "F"; "A" follows the array."""
+    if order == "A":
+        flags = a.flags
+        return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
+    if order not in ("C", "F"):
+        reject(name, order=(order, "C"))
+    return order
 
 
 def _ravel(a: Any, order: str = "C") -> Any:
-    reject("ravel", order=(order, "C"))
+    if order == "K" and a.flags.c_contiguous:
+        order = "C"
+    if _in_order("ravel", a, order) == "F":
+        a = _transpose(a)
     return function_table["raveled"](a) if isinstance(a, Tracer) else np.ravel(a)
 
 

@@ -15,6 +15,7 @@ from hypergrad.ad.primitives.contraction import matmul_p
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC
 from hypergrad.ad.primitives.linear import permute_p, reduce_sum_p, reshape_p
 from hypergrad.ad.program import ArrayType, Atom, Const, Primitive
+from hypergrad.ad.rules_updates import index_of_update, update_of_update
 
 __all__ = ["LOWERINGS", "RULES", "Rule"]
 
@@ -142,10 +143,10 @@ def _reshape(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
 
 
 def _index(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
-    """An index that only drops and adds axes of length 1 is a reshape."""
+    """An index that only drops and adds axes of length 1 is a reshape; see also `index_of_update`."""
     shape, spec = inputs[0].type.shape, params["spec"]
     if not _keeps_all(shape, spec):
-        return None
+        return index_of_update(context, inputs, params, where)
     axes = iter(shape)
     found: list[int] = []
     for item in spec:
@@ -223,6 +224,7 @@ RULES: dict[str, Rule] = {
     "reshape": _reshape,
     "scatter": _scatter,
     "permute": _permute,
+    "update": update_of_update,
 }
 
 

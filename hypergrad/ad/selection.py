@@ -15,7 +15,7 @@ import numpy as np
 from hypergrad.ad.primitives.elementwise import select
 from hypergrad.ad.primitives.indexing import getitem
 from hypergrad.ad.primitives.linear import convert, reshape
-from hypergrad.ad.program import Atom, Const
+from hypergrad.ad.program import Atom, Const, Var
 from hypergrad.ad.tracer import Deferred, Tracer, source_line
 from hypergrad.errors import ShapeError, TracingError, UnsupportedError
 
@@ -45,6 +45,7 @@ def _place(x: Tracer, key: Any) -> tuple[Any, Any, tuple[int, ...], bool]:
             "write x = np.where(mask, value, x)"
         )
     mask = items[at[0]]
+    mask = items[at[0]] = Tracer(mask.builder, mask.builder.lift(mask))  # as it is now
     if Ellipsis not in items[: at[0]] + items[at[0] + 1 :]:
         items.append(Ellipsis)
     used = sum(item is not None and item is not Ellipsis for item in items) - 1 + mask.ndim
@@ -186,38 +187,45 @@ def same_mask(a: Selection, b: Selection) -> bool:
     """Whether two masks are the same, or computed in the same way from the same values."""
     if a.full.shape != b.full.shape or a.rest != b.rest or a.mask.builder is not b.mask.builder:
         return False
-    makers = {var: eq for eq in a.mask.builder.equations for var in eq.outputs}
+    builder = a.mask.builder
+    one, other = builder.lift(a.mask), builder.lift(b.mask)
+    if one is other:
+        return True
+    makers = builder.makers
+    for eq in builder.equations[builder.indexed :]:
+        makers.update(dict.fromkeys(eq.outputs, eq))
+    builder.indexed = len(builder.equations)
+
+    proven: set[tuple[Var, Var]] = set()
 
     def alike(x: Atom, y: Atom) -> bool:
-        if x is y:
+        if x is y or (x, y) in proven:
             return True
         if isinstance(x, Const) or isinstance(y, Const):
             return (
                 isinstance(x, Const)
                 and isinstance(y, Const)
                 and x.type == y.type
-                and (
-                    x.value is y.value
-                    or (
-                        isinstance(x.value, np.ndarray)
-                        and isinstance(y.value, np.ndarray)
-                        and np.array_equal(x.value, y.value)
-                    )
-                    or (
-                        isinstance(x.value, Tracer)
-                        and isinstance(y.value, Tracer)
-                        and x.value.atom is y.value.atom
-                    )
-                )
+                and _equal(x.value, y.value)
             )
-        one, other = makers.get(x), makers.get(y)
-        return (
-            one is not None
-            and other is not None
-            and one.primitive is other.primitive
-            and one.params == other.params
-            and one.outputs.index(x) == other.outputs.index(y)
-            and all(map(alike, one.inputs, other.inputs))
+        mine, yours = makers.get(x), makers.get(y)
+        if mine is None or yours is None:
+            return False
+        found = (
+            mine.primitive is yours.primitive
+            and mine.params == yours.params
+            and mine.outputs.index(x) == yours.outputs.index(y)
+            and all(map(alike, mine.inputs, yours.inputs))
         )
+        if found:
+            proven.add((x, y))
+        return found
 
-    return alike(a.mask.builder.lift(a.mask), b.mask.builder.lift(b.mask))
+    return alike(one, other)
+
+
+def _equal(x: Any, y: Any) -> bool:
+    """Whether two constants are the same: arrays, or values of an enclosing trace."""
+    if isinstance(x, Tracer) or isinstance(y, Tracer):
+        return isinstance(x, Tracer) and isinstance(y, Tracer) and x.atom is y.atom
+    return x is y or np.array_equal(x, y)

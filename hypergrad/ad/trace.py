@@ -79,6 +79,8 @@ class Builder:
         self.orders: dict[Var, tuple[int, ...]] = {}  # see hypergrad.ad.layout
         self.origins: dict[Atom, Atom | None] = {}
         self.ordered = 0
+        self.makers: dict[Var, Equation] = {}  # see hypergrad.ad.selection
+        self.indexed = 0
         self.equations: list[Equation] = []
         self.inputs: list[Var] = []
         self.open = True

@@ -353,6 +353,19 @@ def test_selected_entries_cannot_be_read(read):
         hg.compile(read)(X)
 
 
+def test_a_mask_that_changes_later():
+    def f(x):
+        y, mask = x.copy(), x > 0
+        selected = y[mask]
+        mask[...] = False
+        selected *= 2.0
+        y[x > 0] = selected
+        y[mask] = 7.0
+        return y
+
+    np.testing.assert_array_equal(hg.compile(f)(X), f(X))
+
+
 def test_a_mask_guards_the_slope():
     def f(x):
         y = x.copy()

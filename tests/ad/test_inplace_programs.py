@@ -100,6 +100,7 @@ class Writer:
         elif kind < 4:
             self.new(self.pick([
                 f"{name}[{self.index(a, False)}]", f"{name}.T", f"{name}.reshape(-1)", f"{name}.ravel()", f"{name}",
+                f"{name}.ravel('F')", f"{name}.reshape({a.shape[::-1]}, order='F')", f"{name}.flatten('F')",
                 f"{name}.reshape({a.shape[::-1]})", f"np.swapaxes({name}, 0, -1)", f"np.expand_dims({name}, 0)",
                 f"np.squeeze({name})", f"np.split({name}, 2)[1]", f"np.array_split({name}, 2, axis=-1)[0]",
                 f"np.flip({name})",

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.backends.storage import REDUCTIONS, VIEWS, Storage, writes
+from hypergrad.ad.backends.storage import REDUCTIONS, UPDATES, VIEWS, Storage, writes
 from hypergrad.ad.optimize import lower
 from hypergrad.ad.primitives.indexing import to_numpy
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Program, Var
@@ -198,13 +198,16 @@ class _Plan:
             self._concatenate(eq)
         elif writes(eq):
             out = eq.outputs[0]
-            self._target(eq, out, number)
-            self._write(eq, self.names[out])
+            overwrites = self._target(eq, out, number)
+            if eq.primitive.name in UPDATES:
+                self._update(eq, self.names[out], overwrites)
+            else:
+                self._write(eq, self.names[out])
         else:
             self._fresh(eq)
 
-    def _target(self, eq: Equation, out: Var, number: int) -> None:
-        """Decide where the result of an equation goes."""
+    def _target(self, eq: Equation, out: Var, number: int) -> bool:
+        """Decide where the result of an equation goes; returns whether over an operand."""
         if out in self.storage.pinned:
             whole, start = self.storage.pinned[out]
             if whole not in self.names:
@@ -218,14 +221,20 @@ class _Plan:
             )
             if whole in self.static:
                 self.static.add(out)
-            return
-        if out not in self.in_place and eq.primitive.ufunc is not None and eq.primitive.name != "matmul":
-            for atom in eq.inputs:
-                if self._reusable(atom, eq, out, number):
+            return False
+        update = eq.primitive.name in UPDATES
+        if (
+            out not in self.in_place
+            and (update or eq.primitive.ufunc is not None)
+            and eq.primitive.name != "matmul"
+        ):
+            for atom in eq.inputs[:1] if update else eq.inputs:
+                if self._reusable(atom, eq, out, number) and not (update and atom in eq.inputs[1:]):
                     self._place(out, self.slot_of.pop(atom))  # type: ignore[arg-type]
                     self.slot_of[out] = self._last_slot
-                    return
+                    return True
         self._open(out)
+        return False
 
     def _reusable(self, atom: Atom, eq: Equation, out: Var, number: int) -> bool:
         """Whether an elementwise result may overwrite the operand `atom`."""
@@ -295,6 +304,23 @@ class _Plan:
             # NumPy deprecates the positional out of these two; elsewhere it is the faster form
             keyword = "out=" if name in ("maximum", "minimum") else ""
             self.lines.append(f"{function}({', '.join(args)}, {keyword}{out})")
+
+    def _update(self, eq: Equation, out: str, overwrites: bool) -> None:
+        """Assign to, or add to, entries of an array: of its copy, or in place where nothing reads it any more."""
+        x, v, *indices = [self.ref(atom) for atom in eq.inputs]
+        spec = eq.params["spec"]
+        if not overwrites:
+            self.lines.append(f"copyto({out}, {x})")
+        if eq.primitive.name == "add_at":
+            self.lines.append(f"{self.call(np.add.at, 'add_at')}({out}, {_tuple_text(spec, indices)}, {v})")
+        elif indices:
+            self.lines.append(f"{out}[{_index_text(spec, indices)}] = {v}")
+        else:
+            static = eq.outputs[0] in self.static
+            view = self._derive(
+                out, static, lambda b: b[(*to_numpy(spec), ...)], f"{out}[{_index_text(spec)}]"
+            )
+            self.lines.append(f"copyto({view}, {v})")
 
     def _sum_by_product(self, eq: Equation, x: str, out: str) -> bool:
         """Write a sum over leading or trailing axes as a product with ones, which BLAS does several times faster."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from hypergrad.ad.program import Atom, Const, Equation, Program, Var
 
-__all__ = ["REDUCTIONS", "VIEWS", "Storage", "writes"]
+__all__ = ["REDUCTIONS", "UPDATES", "VIEWS", "Storage", "writes"]
 
 VIEWS = {"reshape", "permute", "index", "split", "stop_gradient"}
 FRESH = {"select", "gather"}
@@ -18,7 +18,8 @@ REDUCTIONS = {
     "any": np.logical_or.reduce,
     "all": np.logical_and.reduce,
 }
-WRITERS = {*REDUCTIONS, "broadcast_to", "convert", "scatter", "scatter_add", "expit"}
+UPDATES = {"update", "add_at"}
+WRITERS = {*REDUCTIONS, *UPDATES, "broadcast_to", "convert", "scatter", "scatter_add", "expit"}
 
 
 def writes(eq: Equation) -> bool:
