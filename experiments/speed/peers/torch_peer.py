@@ -17,44 +17,89 @@ def build(workload: Any, variant: str) -> tuple[Callable[[], float], Callable[[]
     import torch.nn.functional as F
 
     torch.set_num_threads(1)
-    layers = workload.layers
-    count = len(layers)
-    x = torch.from_numpy(workload.train["x"])
-    y = torch.from_numpy(workload.train["y"].astype(np.int64))
-    x_valid = torch.from_numpy(workload.valid["x"])
-    y_valid = torch.from_numpy(workload.valid["y"].astype(np.int64))
-    batches = torch.from_numpy(workload.batches.astype(np.int64))
-    per_layer = isinstance(workload.hparams["lr"], dict)
+    dtype = torch.from_numpy(workload.train["x"]).dtype
+    train_rows = {key: torch.from_numpy(leaf) for key, leaf in workload.train.items()}
+    valid_rows = {key: torch.from_numpy(leaf) for key, leaf in workload.valid.items()}
+    batches = None if workload.batches is None else torch.from_numpy(workload.batches.astype(np.int64))
+    owners = [layer for layer, leaves in workload.params.items() for _ in leaves]
+    firsts = [leaf for leaves in workload.params.values() for leaf in leaves.values()]
+    places = [owners.index(layer) for layer in workload.layers]  # of each layer's weights
+    biased = ["b" in leaves for leaves in workload.params.values()]
+    slots = {"sgd": 0, "momentum": 1, "adam": 2}[workload.optimizer]
+    activation = {"tanh": torch.tanh, "relu": torch.relu}[workload.activation]
+    loss_of = {
+        "softmax": F.cross_entropy,
+        "binary": F.binary_cross_entropy_with_logits,
+        "squared": F.mse_loss,
+    }[workload.loss]
 
-    def cross_entropy(params: list, x: Any, y: Any) -> Any:
-        for number in range(count - 1):
-            x = torch.tanh(torch.addmm(params[2 * number + 1], x, params[2 * number]))
-        return F.cross_entropy(torch.addmm(params[-1], x, params[-2]), y)
+    def loss(params: list, rows: Any) -> Any:
+        x = rows["x"]
+        for number, i in enumerate(places):
+            x = torch.addmm(params[i + 1], x, params[i]) if biased[number] else x @ params[i]
+            if number < len(places) - 1:
+                x = activation(x)
+        return loss_of(x, rows["y"])
+
+    def penalty(params: list, hparams: dict[str, Any]) -> Any:
+        strength = torch.exp(hparams["log_l2"]) if "log_l2" in hparams else hparams["l2"]
+        if workload.per_weight:
+            return 0.5 * (strength * params[0].square()).sum()
+        each = strength.expand(len(places))
+        return sum(0.5 * each[number] * params[i].square().sum() for number, i in enumerate(places))
+
+    def rate_of(hparams: dict[str, Any]) -> Callable[[str, str, int], Any]:
+        """The rate `name` of `layer` at step t, bias corrections in float64."""
+        rows: dict[str, Any] = {}
+        for path, leaf in hparams.items():
+            if path.split("/")[0] in workload.rates:
+                rows[path] = leaf.unbind() if leaf.ndim else leaf
+        if workload.optimizer == "adam":
+            t = torch.arange(1.0, workload.steps + 1.0, dtype=torch.float64)
+            lr, b1, b2 = (hparams[name].double() for name in ("lr", "b1", "b2"))
+            rows["lr"] = (lr / (1.0 - b1**t)).to(dtype).unbind()
+            rows["scale"] = (1.0 / torch.sqrt(1.0 - b2**t)).to(dtype).unbind()
+
+        def now(name: str, layer: str, t: int) -> Any:
+            found = rows.get(name)
+            if found is None:
+                found = rows.get(f"{name}/{layer}", workload.fixed.get(name))
+            return found[t] if isinstance(found, tuple) else found
+
+        return now
+
+    def update(rate: Callable[[str], Any], w: Any, g: Any, *slots: Any) -> tuple[Any, ...]:
+        if workload.optimizer == "sgd":
+            return (w - rate("lr") * g,)
+        if workload.optimizer == "momentum":
+            m = rate("momentum") * slots[0] + g
+            return w - rate("lr") * m, m
+        m = rate("b1") * slots[0] + (1.0 - rate("b1")) * g
+        v = rate("b2") * slots[1] + (1.0 - rate("b2")) * g.square()
+        return w - rate("lr") * (m / (v.sqrt() * rate("scale") + workload.fixed["eps"])), m, v
 
     def unroll(hparams: dict[str, Any], differentiable: bool) -> Any:
-        params = [
-            torch.from_numpy(workload.params[layer][name]).clone().requires_grad_()
-            for layer in layers
-            for name in ("w", "b")
-        ]
-        velocity = [torch.zeros_like(w) for w in params]
-        rates = [hparams[f"lr/{layer}" if per_layer else "lr"].unbind() for layer in layers]
-        momenta = hparams["momentum"].expand(len(batches)).unbind()
-        penalised = "log_l2" in hparams
-        for t, index in enumerate(batches):
-            loss = cross_entropy(params, x[index], y[index])
-            if penalised:
-                strength = torch.exp(hparams["log_l2"]).expand(count)
-                for number in range(count):
-                    loss = loss + 0.5 * strength[number] * params[2 * number].square().sum()
-            gradients = torch.autograd.grad(loss, params, create_graph=differentiable)
+        params = [torch.from_numpy(leaf).clone().requires_grad_() for leaf in firsts]
+        state = [params, *([torch.zeros_like(w) for w in params] for _ in range(slots))]
+        rate = rate_of(hparams)
+        for t in range(workload.steps):
+            rows = train_rows
+            if batches is not None:
+                rows = {key: leaf[batches[t]] for key, leaf in rows.items()}
+            inner = loss(state[0], rows)
+            if workload.penalised:
+                inner = inner + penalty(state[0], hparams)
+            gradients = torch.autograd.grad(inner, state[0], create_graph=differentiable)
             with torch.set_grad_enabled(differentiable):
-                velocity = [momenta[t] * m + g for m, g in zip(velocity, gradients, strict=True)]
-                params = [w - rates[i // 2][t] * velocity[i] for i, w in enumerate(params)]
+                new = [
+                    update(lambda name, layer=layer, t=t: rate(name, layer, t), w, g, *more)
+                    for layer, w, g, *more in zip(owners, state[0], gradients, *state[1:], strict=True)
+                ]
+            state = [list(leaves) for leaves in zip(*new, strict=True)]
             if not differentiable:
-                params = [w.requires_grad_() for w in params]
+                state[0] = [w.requires_grad_() for w in state[0]]
         with torch.set_grad_enabled(differentiable):
-            return cross_entropy(params, x_valid, y_valid)
+            return loss(state[0], valid_rows)
 
     def leaves(differentiable: bool) -> dict[str, Any]:
         named: dict[str, Any] = {}
@@ -72,14 +117,14 @@ def build(workload: Any, variant: str) -> tuple[Callable[[], float], Callable[[]
 
     def hypergradient() -> tuple[float, Any]:
         hparams = leaves(True)
-        loss = unroll(hparams, differentiable=True)
-        gradients = dict(zip(hparams, torch.autograd.grad(loss, list(hparams.values())), strict=True))
+        found = unroll(hparams, differentiable=True)
+        gradients = dict(zip(hparams, torch.autograd.grad(found, list(hparams.values())), strict=True))
         tree = {
             key: {layer: gradients[f"{key}/{layer}"].numpy() for layer in leaf}
             if isinstance(leaf, dict)
             else gradients[key].numpy()
             for key, leaf in workload.hparams.items()
         }
-        return float(loss.detach()), tree
+        return float(found.detach()), tree
 
     return train, hypergradient
