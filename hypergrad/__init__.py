@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
     from hypergrad.ad.check import check_grads
     from hypergrad.ad.compiled import compile
+    from hypergrad.ad.control import cond, scan
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
     from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
     from hypergrad.space import Categorical, Float, Int, Space
@@ -31,6 +32,7 @@ __all__ = [
     "asarray",
     "check_grads",
     "compile",
+    "cond",
     "empty",
     "errors",
     "full",
@@ -44,6 +46,7 @@ __all__ = [
     "ones",
     "optim",
     "samplers",
+    "scan",
     "stop_gradient",
     "tasks",
     "train",
@@ -69,6 +72,7 @@ _HOMES = {
         "value_and_grad",
         "vjp",
     ),
+    "hypergrad.ad.control": ("cond", "scan"),
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),

@@ -81,13 +81,16 @@ def push(program: Program, primals: Sequence[Any], tangents: Sequence[Any]) -> t
         for eq in program.equations:
             at(eq.where)
             inputs = [read(atom) for atom in eq.inputs]
-            found = bind(eq.primitive, *inputs, **eq.params)
+            ts = [move(atom) for atom in eq.inputs]
+            still = all(t is None for t in ts)
+            if eq.primitive.joint is not None and not still:
+                found, pushed = eq.primitive.joint(inputs, ts, **eq.params)
+            else:
+                found, pushed = bind(eq.primitive, *inputs, **eq.params), None
             outs = found if eq.primitive.multiple else (found,)
             values.update(zip(eq.outputs, outs, strict=True))
-            ts = [move(atom) for atom in eq.inputs]
-            if eq.primitive.jvp is None or all(t is None for t in ts):
-                continue
-            pushed = eq.primitive.jvp(found, ts, inputs, **eq.params)
+            if eq.primitive.jvp is not None and not still:
+                pushed = eq.primitive.jvp(found, ts, inputs, **eq.params)
             if pushed is None:
                 continue
             for var, t in zip(eq.outputs, pushed if eq.primitive.multiple else (pushed,), strict=True):

@@ -93,6 +93,8 @@ class Primitive:
         multiple: the primitive has several outputs; `out`, `tangent` and `ct` are then tuples.
         ufunc: the elementwise ufunc that `call` is, when it is one: ``ufunc(*arrays, out)`` may write in place.
         view: the NumPy result is a view of the first operand where its memory layout allows.
+        joint: in the place of `jvp`, ``joint(inputs, tangents, **params) -> (out, tangent)``, for an operation whose
+            value and derivative are computed together; linear in the tangents as well.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Primitive:
     multiple: bool = False
     ufunc: Any = None
     view: bool = False
+    joint: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return self.name
