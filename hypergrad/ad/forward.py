@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from hypergrad.ad.guard import guarded
 from hypergrad.ad.primitives.linear import zeros
 from hypergrad.ad.program import Atom, Program, Var
 from hypergrad.ad.trace import Builder, Tracer, bind, type_of
@@ -68,6 +69,7 @@ def evaluate(program: Program, args: Sequence[Any]) -> list[Any]:
 
 def push(program: Program, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Outputs and their tangents (None: zero), given the inputs and theirs."""
+    program = guarded(program)
     values: dict[Var, Any] = dict(zip(program.inputs, primals, strict=True))
     moves: dict[Var, Any] = {var: t for var, t in zip(program.inputs, tangents, strict=True) if t is not None}
 

@@ -57,7 +57,8 @@ CALLS = {
     "nbytes": [lambda x: x * x.nbytes], "ndim": [lambda x: x * x.ndim],
     "partition": [lambda x: written("partition", 1)(x)[:, 1]], "prod": [lambda x: x.prod(), lambda x: x.prod(1)],
     "put": [written("put", [0, 4], [7.0, 8.0]), written("put", [-1], 2), written("put", [9, 1], 2, mode="clip")],
-    "ravel": [lambda x: x.T.ravel(), lambda x: x.ravel("F"), lambda x: (x.T + 1).ravel("A"), lambda x: x.ravel("K")], "real": [lambda x: x.real],  # noqa: E501
+    "ravel": [lambda x: x.T.ravel(), lambda x: x.ravel("F"), lambda x: (x.T + 1).ravel("A"), lambda x: x.ravel("K")],
+    "real": [lambda x: x.real],
     "repeat": [lambda x: x.repeat(2), lambda x: x.repeat(2, axis=1)],
     "reshape": [lambda x: x.reshape(3, 2), lambda x: x.reshape((2, -1, 1)), lambda x: x.reshape(-1, copy=True),
     lambda x: x.reshape(3, 2, order="F"), lambda x: x.reshape((-1, 3, 1), order="F"),
