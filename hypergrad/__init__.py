@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hypergrad.ad.check import check_grads
     from hypergrad.ad.compiled import compile
     from hypergrad.ad.control import cond, scan
+    from hypergrad.ad.custom import custom_rule
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
     from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
     from hypergrad.space import Categorical, Float, Int, Space
@@ -33,6 +34,7 @@ __all__ = [
     "check_grads",
     "compile",
     "cond",
+    "custom_rule",
     "empty",
     "errors",
     "full",
@@ -73,6 +75,7 @@ _HOMES = {
         "vjp",
     ),
     "hypergrad.ad.control": ("cond", "scan"),
+    "hypergrad.ad.custom": ("custom_rule",),
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),

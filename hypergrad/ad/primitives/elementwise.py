@@ -18,7 +18,7 @@ from hypergrad.ad.primitives.complex import conj, real
 from hypergrad.ad.primitives.linear import convert, match, unbroadcast
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import Tracer, bind, source_line, type_of
-from hypergrad.errors import ShapeError, UnsupportedError
+from hypergrad.errors import DerivativeError, ShapeError, UnsupportedError
 
 __all__ = ["ELEMENTWISE", "apply", "expit_p", "relu_p", "select", "select_p"]
 
@@ -108,6 +108,8 @@ def _sub_t(tx: Any, ty: Any) -> Any:
 
 def _mul_transpose(ct: Any, inputs: Any, types: Any) -> tuple[Any, Any]:
     x, y = inputs
+    if x is None and y is None:
+        raise DerivativeError("a derivative rule multiplies two tangents; it must be linear in them")
     return (
         unbroadcast(ct * y, types[0].shape) if x is None else None,
         unbroadcast(ct * x, types[1].shape) if y is None else None,

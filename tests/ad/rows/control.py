@@ -22,3 +22,7 @@ ROWS: dict[str, list[Example]] = {
         ),
     ],
 }
+ROWS["custom"] = [
+    ex(hg.custom_rule(np.sin, jvp=lambda args, ts: (np.sin(args[0]), np.cos(args[0]) * ts[0])), V),
+    ex(hg.custom_rule(np.dot, vjp=lambda a, b: (np.dot(a, b), lambda c: (c * b, c * a))), V, P),
+]
