@@ -153,6 +153,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.clip: _clip,
     np.where: _where,
     np.round: _round,
+    np.around: _round,
     np.isclose: _isclose,
     np.dot: _dot,
     np.inner: contraction.inner,

@@ -238,10 +238,7 @@ class Tracer:
         rule = function_table.get(function)
         name = f"{getattr(function, '__module__', 'numpy')}.{getattr(function, '__name__', function)}"
         if rule is None:
-            raise UnsupportedError(
-                f"{name} has no derivative rule, at {source_line()}; write it with supported functions, "
-                "or compute it outside the differentiated function and pass the result as data"
-            )
+            raise UnsupportedError(f"{name} has no derivative rule, at {source_line()}; {alternative(name)}")
         found = strong(_call(rule, name, args, kwargs))
         return (
             found
@@ -340,6 +337,16 @@ class Tracer:
         return other // self, other % self
 
 
+def alternative(name: str) -> str:
+    """What to write instead of a function that is not supported."""
+    from hypergrad.ad.coverage import REFUSED
+
+    return REFUSED.get(
+        name.removeprefix("numpy."),
+        "write it with supported functions, or compute it outside the differentiated function and pass the result as data",
+    )
+
+
 def strong(value: Any) -> Any:
     """`value`, without the weakness of what stems from Python numbers: functions of NumPy return arrays."""
     if isinstance(value, Tracer) and value.type.weak:
@@ -376,8 +383,7 @@ def rule_of(ufunc: Any) -> Callable[..., Any]:
     rule = ufunc_table.get(ufunc) or ufunc_table.get(ufunc.__name__)
     if rule is None:
         raise UnsupportedError(
-            f"{ufunc.__name__} has no derivative rule, at {source_line()}; write it with supported functions, "
-            "or compute it outside the differentiated function and pass the result as data"
+            f"{ufunc.__name__} has no derivative rule, at {source_line()}; {alternative(ufunc.__name__)}"
         )
     return rule
 

@@ -1,0 +1,136 @@
+# ruff: noqa: E501 - tables
+"""What of NumPy and scipy.special is differentiated: the table docs/numpy.md, made from `hypergrad.ad.dispatch`.
+
+    python -m hypergrad.ad.coverage > docs/numpy.md
+
+Every function of NumPy's main namespace, numpy.linalg and numpy.fft is accounted for: differentiated, of derivative zero,
+usable as it is (it takes no traced values), or refused with an alternative.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+__all__ = ["NOTES", "PLAIN", "REFUSED", "table", "unaccounted"]
+
+# domain or convention, where it does not go without saying
+NOTES: dict[str, str] = {
+    "abs": "slope 0 at 0", "absolute": "slope 0 at 0; complex: Re(conj(z) t)/|z|", "sqrt": "slope 0 at 0", "cbrt": "slope 0 at 0",
+    "power": "slope 0 at base 0 where it would be infinite; x**0 is constant", "float_power": "as power", "hypot": "slope 0 at (0, 0)",
+    "arctan2": "slope 0 at (0, 0)", "maximum": "ties share the slope", "minimum": "ties share the slope", "fmax": "ties share the slope",
+    "fmin": "ties share the slope", "max": "ties share the slope", "min": "ties share the slope", "amax": "ties share the slope",
+    "amin": "ties share the slope", "clip": "half the slope on a bound", "std": "slope 0 for equal values", "prod": "right at zeros",
+    "cumprod": "right at zeros", "sort": "follows the entries; ties in stable order", "partition": "follows the entries",
+    "median": "follows the entries", "quantile": "continuous methods, lower, higher, midpoint, nearest; no weights",
+    "percentile": "as quantile", "nanquantile": "as quantile", "nanpercentile": "as quantile", "interp": "x, xp and fp; on a knot the right-hand slope",
+    "unwrap": "jumps have derivative zero", "where": "branches that are not taken give no NaN", "log": "inf at 0, as the limit",
+    "pad": "constant, edge, reflect, symmetric, wrap", "sinc": "series near 0", "convolve": "both operands", "correlate": "both operands",
+    "mod": "slope 1 and -floor(x/y); jumps ignored", "remainder": "slope 1 and -floor(x/y); jumps ignored", "fmod": "as remainder, towards 0",
+    "logaddexp": "no overflow", "nan_to_num": "slope 0 where replaced", "piecewise": "each piece sees its own entries only",
+    "apply_along_axis": "one trace a slice", "einsum": "contracted in pairs as matrix products", "real_if_close": "refuses traced values",
+    "bincount": "weights; the integers are plain", "histogram": "refuses traced values", "tri": "plain data",
+    "linalg.cholesky": "lower triangle read; derivative of the symmetric matrix", "linalg.eigh": "values always; vectors of distinct values",
+    "linalg.eigvalsh": "always", "linalg.svd": "thin; values always, vectors of distinct values", "linalg.qr": "reduced, of full rank",
+    "linalg.pinv": "constant rank", "linalg.lstsq": "full rank", "linalg.det": "singular matrices too", "linalg.norm": "slope 0 at 0; every order",
+    "linalg.matrix_rank": "derivative zero", "fft.irfft": "imaginary parts at 0 and n/2 count for nothing",
+}  # fmt: skip
+
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(
+        ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "union1d", "intersect1d",
+         "setdiff1d", "setxor1d", "trim_zeros", "nonzero", "argwhere", "flatnonzero"),
+        "its result has no fixed shape: call it on plain data outside, or use np.where with a mask"),
+    **dict.fromkeys(("histogram", "histogram2d", "histogramdd", "histogram_bin_edges"),
+        "compute it outside, or write np.sum(mask * weights) for soft bins"),
+    **dict.fromkeys(("roots", "poly", "polydiv", "polyfit"), "use np.polyval, np.vander and np.linalg.lstsq"),
+    **dict.fromkeys(("packbits", "unpackbits", "bitwise_count", "gcd", "lcm", "ravel_multi_index", "unravel_index"),
+        "integers have no derivative: compute them outside and pass them as data"),
+    **dict.fromkeys(("array2string", "array_repr", "array_str", "save", "savetxt", "savez", "savez_compressed"),
+        "a traced value has no numbers yet: return it and print or save the result"),
+    **dict.fromkeys(("frexp", "ldexp", "modf", "nextafter", "spacing", "isnat"), "use multiplication, np.floor and np.trunc"),
+    "sort_complex": "use np.sort of the absolute values", "i0": "use scipy.special.i0", "kaiser": "use scipy.special.i0",
+    "geomspace": "use np.exp(np.linspace(...))", "logspace": "use 10.0 ** np.linspace(...)", "asarray_chkfinite": "check outside",
+    "shares_memory": "traced values have no memory", "may_share_memory": "traced values have no memory",
+    "bmat": "use np.block", "asmatrix": "use arrays", "einsum_path": "give plain arrays of the same shapes",
+    "require": "use hg.asarray", "array": "use hg.array", "asarray": "use hg.asarray", "asanyarray": "use hg.asarray",
+    "ascontiguousarray": "use hg.asarray", "asfortranarray": "use hg.asarray", "frompyfunc": "write the function with NumPy",
+    "linalg.eig": "use np.linalg.eigh for symmetric matrices", "linalg.eigvals": "use np.linalg.eigvalsh for symmetric matrices",
+}  # fmt: skip
+
+# takes no traced arrays: makes plain data, reads files, speaks of dtypes
+PLAIN = frozenset(
+    ["arange", "empty", "eye", "full", "identity", "ones", "zeros", "tri", "indices", "fromfunction", "fromiter", "frombuffer", "fromfile", "fromregex", "fromstring", "from_dlpack", "genfromtxt", "load", "loadtxt", "linspace", "diag_indices", "diag_indices_from", "tril_indices", "tril_indices_from", "triu_indices", "triu_indices_from", "mask_indices", "ix_", "bartlett", "blackman", "hamming", "hanning", "broadcast_shapes", "can_cast", "common_type", "min_scalar_type", "mintypecode", "promote_types", "result_type", "isdtype", "issubdtype", "isscalar", "iterable", "isfortran", "typename", "base_repr", "binary_repr", "format_float_positional", "format_float_scientific", "busday_count", "busday_offset", "is_busday", "datetime_as_string", "datetime_data", "get_include", "get_printoptions", "set_printoptions", "printoptions", "getbufsize", "setbufsize", "geterr", "seterr", "geterrcall", "seterrcall", "info", "show_config", "show_runtime", "test", "nested_iters", "astype", "row_stack", "linalg.test", "fft.test", "fft.fftfreq", "fft.rfftfreq"]
+)  # fmt: skip
+
+
+def _public(module: Any, prefix: str) -> dict[str, Any]:
+    found = {}
+    for name in sorted(dir(module)):
+        value = None if name.startswith("_") else getattr(module, name, None)
+        if callable(value) and not isinstance(value, type):
+            found[prefix + name] = value
+    return found
+
+
+def _namespace() -> dict[str, Any]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {**_public(np, ""), **_public(np.linalg, "linalg."), **_public(np.fft, "fft.")}
+
+
+def _state(name: str, function: Any) -> tuple[str, str] | None:
+    """(what hypergrad does, note) of one function; None: nothing is known of it."""
+    from hypergrad.ad.dispatch import FUNCTIONS, UFUNCS
+    from hypergrad.ad.primitives.elementwise import _BY_UFUNC
+
+    note = NOTES.get(name, "")
+    try:
+        known = function in FUNCTIONS or function in UFUNCS
+    except TypeError:
+        known = False
+    if name in REFUSED and not known:
+        return "refused", REFUSED[name]
+    if known:
+        primitive = _BY_UFUNC.get(function) if isinstance(function, np.ufunc) else None
+        zero = primitive is not None and primitive.jvp is None
+        return ("derivative zero" if zero else "differentiated"), note
+    return ("as it is", note) if name in PLAIN else None
+
+
+def unaccounted() -> list[str]:
+    """Functions of the installed NumPy that the table does not account for."""
+    return [name for name, function in _namespace().items() if _state(name, function) is None]
+
+
+def table() -> str:
+    """The Markdown of docs/numpy.md."""
+    from hypergrad.ad.dispatch import UFUNCS
+
+    lines = [
+        "# NumPy and SciPy under hypergrad",
+        "",
+        "Generated by `python -m hypergrad.ad.coverage > docs/numpy.md`. *Differentiated*: both modes, any order. *As it is*: takes no",
+        "traced values, so that it works inside a traced function on plain data. *Refused*: raises when traced, with the source line.",
+        "",
+        "| function | | domain, convention or alternative |",
+        "|---|---|---|",
+    ]
+    for name, function in _namespace().items():
+        found = _state(name, function)
+        if found is not None:
+            lines.append(f"| `np.{name}` | {found[0]} | {found[1]} |")
+    special = sorted(key for key in UFUNCS if isinstance(key, str))
+    lines += [
+        f"| `scipy.special.{name}` | differentiated | {NOTES.get('special.' + name, '')} |"
+        for name in special
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
