@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NOTES", "PLAIN", "REFUSED", "table", "unaccounted"]
+from hypergrad.ad.refused import REFUSED
+
+__all__ = ["NOTES", "PLAIN", "table", "unaccounted"]
 
 # domain or convention, where it does not go without saying
 NOTES: dict[str, str] = {
@@ -36,28 +38,6 @@ NOTES: dict[str, str] = {
     "linalg.eigvalsh": "always", "linalg.svd": "thin; values always, vectors of distinct values", "linalg.qr": "reduced, of full rank",
     "linalg.pinv": "constant rank", "linalg.lstsq": "full rank", "linalg.det": "singular matrices too", "linalg.norm": "slope 0 at 0; every order",
     "linalg.matrix_rank": "derivative zero", "fft.irfft": "imaginary parts at 0 and n/2 count for nothing",
-}  # fmt: skip
-
-REFUSED: dict[str, str] = {
-    **dict.fromkeys(
-        ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "union1d", "intersect1d",
-         "setdiff1d", "setxor1d", "trim_zeros", "nonzero", "argwhere", "flatnonzero"),
-        "its result has no fixed shape: call it on plain data outside, or use np.where with a mask"),
-    **dict.fromkeys(("histogram", "histogram2d", "histogramdd", "histogram_bin_edges"),
-        "compute it outside, or write np.sum(mask * weights) for soft bins"),
-    **dict.fromkeys(("roots", "poly", "polydiv", "polyfit"), "use np.polyval, np.vander and np.linalg.lstsq"),
-    **dict.fromkeys(("packbits", "unpackbits", "bitwise_count", "gcd", "lcm", "ravel_multi_index", "unravel_index"),
-        "integers have no derivative: compute them outside and pass them as data"),
-    **dict.fromkeys(("array2string", "array_repr", "array_str", "save", "savetxt", "savez", "savez_compressed"),
-        "a traced value has no numbers yet: return it and print or save the result"),
-    **dict.fromkeys(("frexp", "ldexp", "modf", "nextafter", "spacing", "isnat"), "use multiplication, np.floor and np.trunc"),
-    "sort_complex": "use np.sort of the absolute values", "i0": "use scipy.special.i0", "kaiser": "use scipy.special.i0",
-    "geomspace": "use np.exp(np.linspace(...))", "logspace": "use 10.0 ** np.linspace(...)", "asarray_chkfinite": "check outside",
-    "shares_memory": "traced values have no memory", "may_share_memory": "traced values have no memory",
-    "bmat": "use np.block", "asmatrix": "use arrays", "einsum_path": "give plain arrays of the same shapes",
-    "require": "use hg.asarray", "array": "use hg.array", "asarray": "use hg.asarray", "asanyarray": "use hg.asarray",
-    "ascontiguousarray": "use hg.asarray", "asfortranarray": "use hg.asarray", "frompyfunc": "write the function with NumPy",
-    "linalg.eig": "use np.linalg.eigh for symmetric matrices", "linalg.eigvals": "use np.linalg.eigvalsh for symmetric matrices",
 }  # fmt: skip
 
 # takes no traced arrays: makes plain data, reads files, speaks of dtypes

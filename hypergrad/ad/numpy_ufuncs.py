@@ -15,6 +15,7 @@ from hypergrad.ad.options import array_of, axis_list, integer
 from hypergrad.ad.primitives.elementwise import broadcast_shape, select
 from hypergrad.ad.primitives.indexing import add_at_p, read_index, take, update
 from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape, stop_gradient
+from hypergrad.ad.refused import alternative
 from hypergrad.ad.trace import bind, is_traced, source_line
 from hypergrad.ad.tracer import _call, function_table, rule_of
 from hypergrad.errors import ShapeError, UnsupportedError
@@ -40,10 +41,7 @@ def _ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _no_rule(name: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"{name} has no derivative rule, at {source_line()}; write it with supported functions, "
-        "or compute it outside the differentiated function and pass the result as data"
-    )
+    return UnsupportedError(f"{name} has no derivative rule, at {source_line()}; {alternative(name)}")
 
 
 # Calls ----------------------------------------------------------------------------------------------------

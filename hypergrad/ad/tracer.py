@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from hypergrad.ad.program import ArrayType, Atom, Const
+from hypergrad.ad.refused import alternative
 from hypergrad.errors import HypergradError, TracingError, UnsupportedError
 
 __all__ = [
@@ -335,16 +336,6 @@ class Tracer:
 
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
-
-
-def alternative(name: str) -> str:
-    """What to write instead of a function that is not supported."""
-    from hypergrad.ad.coverage import REFUSED
-
-    return REFUSED.get(
-        name.removeprefix("numpy."),
-        "write it with supported functions, or compute it outside the differentiated function and pass the result as data",
-    )
 
 
 def strong(value: Any) -> Any:
