@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hypergrad import errors, nn, optim, samplers, tasks, tree
     from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
+    from hypergrad.ad.batching import vmap
     from hypergrad.ad.check import check_grads
     from hypergrad.ad.compiled import compile
     from hypergrad.ad.control import cond, scan
@@ -56,6 +57,7 @@ __all__ = [
     "tune",
     "value_and_grad",
     "vjp",
+    "vmap",
     "zeros",
 ]
 
@@ -76,6 +78,7 @@ _HOMES = {
     ),
     "hypergrad.ad.control": ("cond", "scan"),
     "hypergrad.ad.custom": ("custom_rule",),
+    "hypergrad.ad.batching": ("vmap",),
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
