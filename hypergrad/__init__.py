@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hypergrad.ad.compiled import compile
     from hypergrad.ad.control import cond, scan
     from hypergrad.ad.custom import custom_rule
+    from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
     from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
     from hypergrad.space import Categorical, Float, Int, Space
@@ -36,6 +37,7 @@ __all__ = [
     "compile",
     "cond",
     "custom_rule",
+    "debug",
     "empty",
     "errors",
     "full",
@@ -79,6 +81,7 @@ _HOMES = {
     "hypergrad.ad.control": ("cond", "scan"),
     "hypergrad.ad.custom": ("custom_rule",),
     "hypergrad.ad.batching": ("vmap",),
+    "hypergrad.ad.debug": ("debug",),
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),

@@ -8,6 +8,7 @@
     ├── ShapeError (ValueError)             shapes that do not fit
     ├── TreeError (ValueError)              trees of different structure, or a leaf that is not an array
     ├── DerivativeError (ValueError)        the derivative asked for does not exist, or a check of one failed
+    ├── NonFiniteError (ArithmeticError)    inside hg.debug(): a number that is not finite, and where it arose
     ├── ProblemError (ValueError)           a training problem that contradicts itself
     ├── SpaceError (ValueError)             a search space, or a point that is not in it
     ├── DataError (ValueError)              a table that cannot be learned from
@@ -27,6 +28,7 @@ __all__ = [
     "DataError",
     "DerivativeError",
     "HypergradError",
+    "NonFiniteError",
     "ProblemError",
     "ShapeError",
     "SpaceError",
@@ -63,6 +65,10 @@ class TreeError(HypergradError, ValueError):
 
 class DerivativeError(HypergradError, ValueError):
     """The derivative asked for does not exist, or a check of one failed."""
+
+
+class NonFiniteError(HypergradError, ArithmeticError):
+    """Inside `hypergrad.debug`: a number that is not finite, and where it arose."""
 
 
 class ProblemError(HypergradError, ValueError):

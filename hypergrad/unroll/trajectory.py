@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.debug import active
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.program import ArrayType
 from hypergrad.unroll.batches import generator
@@ -38,6 +39,7 @@ class Trajectory:
         self.seed = int(seed)
         self.code: Compiled = compiled(problem, self.hyper, self.seed)
         self.steps: int = problem.steps
+        self._watch = active()
         self.evaluations = {"forward": 0, "backward": 0}
         code, dtype = self.code, self.code.layout.dtype
         self.start: Start = code.start(self.seed)
@@ -62,6 +64,8 @@ class Trajectory:
 
     def prepare(self, t: int) -> None:
         """Load the row, batch and draws of step t into the input buffers."""
+        if self._watch is not None:
+            self._watch.step = t
         if self._row.size:
             self._row[...] = self.rows[t]
         if self.code.reads_t:
@@ -132,6 +136,8 @@ class Trajectory:
 
     def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
         """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself."""
+        if self._watch is not None:
+            self._watch.step = None
         inputs = [state, *self._cast(), *self.code.valid]
         with np.errstate(all="ignore"):
             try:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.ad.backends.storage import REDUCTIONS, UPDATES, VIEWS, Storage, writes
+from hypergrad.ad.debug import active, watched
 from hypergrad.ad.optimize import lower
 from hypergrad.ad.primitives.indexing import to_numpy
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Program, Var
@@ -56,6 +57,8 @@ class Executable:
 
     def into(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Write the outputs into the given C-contiguous arrays, which must not overlap the inputs."""
+        if active() is not None:
+            return watched(self.program, inputs, outputs)()
         run = self.lease()
         run(*inputs, *outputs)
         self.release(run)
@@ -83,7 +86,21 @@ class Executable:
             inputs, outputs: those that are not streamed, in order.
             scratch: buffers from `scratch`, which functions that never run at once may share.
         """
+        if active() is not None:
+            return self._watched(inputs, outputs)
         return self._plan.bind(self._code, scratch, inputs, outputs)
+
+    def _watched(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[..., None]:
+        plan = self._plan
+
+        def run(*streamed: np.ndarray) -> None:
+            given = dict(zip(plan.streamed, streamed, strict=True))
+            fixed_in, fixed_out = iter(inputs), iter(outputs)
+            ins = [given[name] if name in given else next(fixed_in) for name in plan.inputs]
+            outs = [given[name] if name in given else next(fixed_out) for name in plan.outputs]
+            watched(self.program, ins, outs)()
+
+        return run
 
     def scratch(self) -> list[np.ndarray]:
         """Buffers for one `bind`."""
