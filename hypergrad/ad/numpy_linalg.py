@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hypergrad.ad.numpy_values import FUNCTIONS as _VALUES
-from hypergrad.ad.options import array_of, axis_list, integer, reject
+from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject
 from hypergrad.ad.primitives import contraction
 from hypergrad.ad.primitives.contraction import _flip
 from hypergrad.ad.primitives.linalg import (
@@ -18,6 +18,7 @@ from hypergrad.ad.primitives.linalg import (
     float_matrix,
     inv_p,
     matrix_rank_p,
+    mirrored,
     pinv_p,
     qr_p,
     slogdet_p,
@@ -77,14 +78,17 @@ def _eigh(a: Any, UPLO: str = "L") -> Any:
 
 
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    a = float_matrix(a, "np.linalg.svd", square=False)
-    reject("np.linalg.svd", hermitian=(hermitian, False))
-    if full_matrices and compute_uv and a.shape[-1] != a.shape[-2]:
-        raise UnsupportedError(
-            f"np.linalg.svd of a matrix of shape {a.shape} with full_matrices=True has columns without a derivative, "
-            f"at {source_line()}; write full_matrices=False"
-        )
-    found = SVDResult(*bind(svd_p, a))
+    a = float_matrix(a, "np.linalg.svd", square=hermitian)
+    if hermitian:  # of the lower triangle: the eigenvalues' sizes, their signs in Vᵀ
+        values, vectors = bind(eigh_p, a, lower=True)
+        size = np.absolute(values)
+        order = np.argsort(size, axis=-1)[..., ::-1]
+        s = np.take_along_axis(size, order, axis=-1)
+        u = np.take_along_axis(vectors, order[..., None, :], axis=-1)
+        signs = np.take_along_axis(np.sign(values), order, axis=-1)
+        return SVDResult(u, s, _flip(u * signs[..., None, :])) if compute_uv else s
+    full = bool(full_matrices and compute_uv and a.shape[-1] != a.shape[-2])
+    found = SVDResult(*bind(svd_p, a, full=full))
     return found if compute_uv else found.S
 
 
@@ -104,14 +108,14 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
     return found.R if mode == "r" else found
 
 
-def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    a = float_matrix(a, "np.linalg.pinv", square=False)
-    cut = rcond if rcond is not None else rtol
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NO_VALUE) -> Any:
+    a = float_matrix(a, "np.linalg.pinv", square=hermitian)
+    cut = rcond if rcond is not None else 1e-15 if rtol is NO_VALUE else rtol
     if isinstance(cut, Tracer) or np.ndim(0 if cut is None else cut):
         raise UnsupportedError(f"np.linalg.pinv takes one plain number as rcond, at {source_line()}")
     if cut is None:
-        cut = 1e-15 if rtol is None else max(a.shape[-2:]) * np.finfo(a.dtype).eps
-    return bind(pinv_p, a, rtol=float(cut))
+        cut = max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    return bind(pinv_p, mirrored(a, lower=True) if hermitian else a, rtol=float(cut))
 
 
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
@@ -124,7 +128,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
     m, n = a.shape
     cut = np.finfo(kind).eps * max(m, n) if rcond is None else max(rcond, np.finfo(kind).eps)
     x = _pinv(a, cut) @ b
-    s = bind(svd_p, a)[1]
+    s = bind(svd_p, a, full=False)[1]
     rank = np.sum(s > cut * s[0])
     rest = b - a @ x
     residuals = np.sum(rest * rest, axis=0)
@@ -133,7 +137,9 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
 
 
 def _matrix_power(a: Any, n: int) -> Any:
-    a, n = float_matrix(a, "np.linalg.matrix_power") if n < 0 else array_of(a), integer(n, "matrix_power: n")
+    n = integer(n, "matrix_power: n")
+    floats = float_matrix(a, "np.linalg.matrix_power")
+    a = floats if n < 0 else array_of(a)
     if n == 0:
         return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape) + np.zeros_like(a)
     if n < 0:
@@ -151,6 +157,8 @@ def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     """The product in the order of least cost (matrix chain multiplication)."""
     reject("multi_dot", out=(out, None))
     items = [array_of(a) for a in arrays]
+    if len(items) < 2:
+        raise ShapeError(f"np.linalg.multi_dot takes at least two arrays, at {source_line()}")
     first, last = items[0].ndim == 1, items[-1].ndim == 1
     items[0] = items[0][None, :] if first else items[0]
     items[-1] = items[-1][:, None] if last else items[-1]
@@ -207,7 +215,7 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
         return found if keepdims else np.squeeze(found, axis=axes)
     if order not in (2, -2, "nuc"):
         raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of matrices, at {source_line()}")
-    values = bind(svd_p, np.moveaxis(x, axes, (-2, -1)))[1]
+    values = bind(svd_p, np.moveaxis(x, axes, (-2, -1)), full=False)[1]
     found = np.sum(values, axis=-1) if order == "nuc" else (np.max if order == 2 else np.min)(values, axis=-1)
     return np.expand_dims(found, axes) if keepdims else found
 
@@ -241,16 +249,30 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 def _cond(x: Any, p: Any = None) -> Any:
     x = float_matrix(x, "np.linalg.cond", square=p not in (None, 2, -2))
     if p in (None, 2, -2):
-        s = bind(svd_p, x)[1]
+        s = bind(svd_p, x, full=False)[1]
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     return _norm(x, p, (-2, -1)) * _norm(_inv(x), p, (-2, -1))
 
 
 def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    reject("matrix_rank", rtol=(rtol, None))
-    return bind(
-        matrix_rank_p, float_matrix(A, "np.linalg.matrix_rank", square=False), tol=tol, hermitian=hermitian
-    )
+    if isinstance(tol, Tracer) or isinstance(rtol, Tracer):
+        raise UnsupportedError(f"np.linalg.matrix_rank takes plain numbers as tol and rtol, at {source_line()}")
+    A = array_of(A)
+    if A.ndim < 2:
+        return np.any(A != 0).astype(np.intp)
+    A = float_matrix(A, "np.linalg.matrix_rank", square=hermitian)
+    return bind(matrix_rank_p, A, tol=tol, rtol=rtol, hermitian=hermitian)
+
+
+def _eig(name: str) -> Callable[..., Any]:
+    def refuse(a: Any) -> Any:
+        raise UnsupportedError(
+            f"np.linalg.{name} has no derivative rule, at {source_line()}: eigenvalues of a general matrix are complex and "
+            f"not smooth where they meet; use np.linalg.{name}h for symmetric matrices, np.linalg.svd, np.linalg.det or "
+            "np.linalg.norm otherwise"
+        )
+
+    return refuse
 
 
 # Tensors ---------------------------------------------------------------------------------------------------
@@ -321,6 +343,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.linalg.det: _det,
     np.linalg.slogdet: _slogdet,
     np.linalg.cholesky: _cholesky,
+    np.linalg.eig: _eig("eig"),
+    np.linalg.eigvals: _eig("eigvals"),
     np.linalg.eigh: _eigh,
     np.linalg.eigvalsh: lambda a, UPLO="L": _eigh(a, UPLO).eigenvalues,
     np.linalg.svd: _svd,
