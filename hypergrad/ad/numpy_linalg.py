@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hypergrad.ad.numpy_values import FUNCTIONS as _VALUES
-from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject
+from hypergrad.ad.options import NO_VALUE, array_of, axis_list, flag, integer, reject
 from hypergrad.ad.primitives import contraction
 from hypergrad.ad.primitives.contraction import _flip
+from hypergrad.ad.primitives.elementwise import broadcast_shape, select
 from hypergrad.ad.primitives.linalg import (
     cholesky_p,
     det_p,
@@ -129,7 +130,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
     cut = np.finfo(kind).eps * max(m, n) if rcond is None else max(rcond, np.finfo(kind).eps)
     x = _pinv(a, cut) @ b
     s = bind(svd_p, a, full=False)[1]
-    rank = np.sum(s > cut * s[0])
+    rank = np.sum(s > cut * s[:1]).astype(np.int32)
     rest = b - a @ x
     residuals = np.sum(rest * rest, axis=0)
     residuals = np.reshape(residuals, (1,)) if b.ndim == 1 else residuals
@@ -216,6 +217,7 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
     if order not in (2, -2, "nuc"):
         raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of matrices, at {source_line()}")
     values = bind(svd_p, np.moveaxis(x, axes, (-2, -1)), full=False)[1]
+    values = select(values != 0, values, 0.0)  # slope 0 where they vanish
     found = np.sum(values, axis=-1) if order == "nuc" else (np.max if order == 2 else np.min)(values, axis=-1)
     return np.expand_dims(found, axes) if keepdims else found
 
@@ -277,7 +279,9 @@ def _eig(name: str) -> Callable[..., Any]:
 
 # Tensors ---------------------------------------------------------------------------------------------------
 def _tensorinv(a: Any, ind: int = 2) -> Any:
-    a = array_of(a)
+    a, ind = array_of(a), integer(ind, "tensorinv: ind")
+    if ind <= 0:
+        raise ShapeError(f"np.linalg.tensorinv: ind must be positive, got {ind}, at {source_line()}")
     count = int(np.prod(a.shape[ind:], dtype=np.int64))
     return np.reshape(_inv(np.reshape(a, (-1, count))), a.shape[ind:] + a.shape[:ind])
 
@@ -317,19 +321,66 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
     return np.moveaxis(np.stack(np.broadcast_arrays(*parts), axis=-1), -1, axisc)
 
 
+def _operands(name: str, x1: Any, x2: Any, *core: int) -> tuple[Any, Any]:
+    """Two arrays, with at least `core` axes each."""
+    a, b = array_of(x1), array_of(x2)
+    if a.ndim < core[0] or b.ndim < core[1]:
+        raise ShapeError(f"{name}: shapes {a.shape} and {b.shape} have too few axes, at {source_line()}")
+    return a, b
+
+
 def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    a, b = np.conjugate(array_of(x1)), array_of(x2)
+    a, b = _operands("vecdot", x1, x2, 1, 1)
     if axis != -1:
         a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
-    return np.sum(a * b, axis=-1)
+    if a.shape[-1] != b.shape[-1]:
+        raise ShapeError(f"vecdot: vectors of {a.shape[-1]} and {b.shape[-1]}, at {source_line()}")
+    return np.sum(np.conjugate(a) * b, axis=-1)
 
 
 def _matvec(x1: Any, x2: Any, /) -> Any:
-    return np.matmul(array_of(x1), array_of(x2)[..., None])[..., 0]
+    a, b = _operands("matvec", x1, x2, 2, 1)
+    return np.matmul(a, b[..., None])[..., 0]
 
 
 def _vecmat(x1: Any, x2: Any, /) -> Any:
-    return np.matmul(np.conjugate(array_of(x1))[..., None, :], array_of(x2))[..., 0, :]
+    a, b = _operands("vecmat", x1, x2, 1, 2)
+    return np.matmul(np.conjugate(a)[..., None, :], b)[..., 0, :]
+
+
+def _along(ufunc: Any, rule: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """A ufunc of vectors or matrices that are not on the last axes: ``axes=``, ``axis=``, ``keepdims=``."""
+    name, kept = ufunc.__name__, flag(options.pop("keepdims", False))
+    counts = [len(part.split(",")) if part.strip("()") else 0 for part in _cores(ufunc.signature)]
+    axes, axis = options.pop("axes", None), options.pop("axis", None)
+    if (axis is not None or kept) and counts != [1, 1, 0]:
+        raise ShapeError(f"{name} takes no axis= or keepdims=, at {source_line()}; use axes=")
+    if axes is None:
+        axes = [() if n == 0 else (axis,) if axis is not None else tuple(range(-n, 0)) for n in counts]
+    axes = [(item,) if isinstance(item, int) else tuple(item) for item in axes]
+    axes += [()] if len(axes) == 2 and counts[2] == 0 else []
+    if [len(item) for item in axes] != counts:
+        raise ShapeError(f"{name}: axes={axes} do not name the axes of each operand, at {source_line()}")
+    moved = [
+        np.moveaxis(array_of(x), item, tuple(range(-n, 0)))
+        for x, item, n in zip(inputs, axes, counts, strict=False)
+    ]
+    found = rule(*moved)
+    if kept:
+        return np.expand_dims(found, axes[0][0])
+    return np.moveaxis(found, tuple(range(-counts[2], 0)), axes[2]) if counts[2] else found
+
+
+def _cores(signature: str) -> list[str]:
+    """``(n),(n)->()``: the parts in brackets."""
+    return signature.replace("->", ",").replace("),(", ")|(").split("|")
+
+
+def _outer(x1: Any, x2: Any, /) -> Any:
+    a, b = array_of(x1), array_of(x2)
+    if a.ndim != 1 or b.ndim != 1:
+        raise ShapeError(f"np.linalg.outer takes two vectors, got {a.shape} and {b.shape}, at {source_line()}")
+    return contraction.outer(a, b)
 
 
 def _last(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -338,6 +389,7 @@ def _last(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    "along": _along,
     np.linalg.solve: solve,
     np.linalg.inv: _inv,
     np.linalg.det: _det,
@@ -365,7 +417,7 @@ _ALIASES: dict[str, Callable[..., Any]] = {
     "svdvals": _singular_values,
     "vector_norm": _vector_norm,
     "matrix_norm": _matrix_norm,
-    "outer": lambda x1, x2, /: contraction.outer(x1, x2),
+    "outer": _outer,
     "cross": lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
     "matmul": lambda x1, x2, /: contraction.matmul(x1, x2),
     "tensordot": lambda x1, x2, /, *, axes=2: contraction.tensordot(x1, x2, axes),

@@ -16,8 +16,8 @@ Notation: Aᵀ transpose of the last two axes; Ā cotangent of A; dA tangent; �
 Where λ_i = λ_j the single vectors have no derivative, and F_ij is 0: right for sums over equal values and for the
 eigenspaces (such as the projection on all vectors of one value), never NaN. What is put together again from equal values
 and their vectors, such as V f(Λ) Vᵀ, loses the slope within their space, and so do second derivatives of the
-values: use inv, solve, det or pinv there. For equal singular values E_ij is 0, and so is 1/s at s = 0; the polar factor U Vᵀ
-and the nuclear norm keep all of their derivatives.
+values: use inv, solve, det or pinv there. For equal singular values E_ij is 0, and so is 1/s at s = 0; the polar
+factor U Vᵀ keeps its first derivative there, and the nuclear norm its first two.
 """
 
 from __future__ import annotations
