@@ -1,4 +1,9 @@
-"""``numpy.linalg``, with NumPy's signatures, in terms of primitives."""
+"""``numpy.linalg``, with NumPy's signatures, in terms of primitives.
+
+Norms have slope 0 at 0, and an entry that is 0 has slope 0 in a norm of its absolute value. The conventions of
+factorisations stand in `hypergrad.ad.primitives.linalg`. lstsq is that of full rank. What LinAlgError means at run time
+is NumPy's own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from hypergrad.ad.numpy_values import FUNCTIONS as _VALUES
 from hypergrad.ad.options import NO_VALUE, array_of, axis_list, flag, integer, reject
 from hypergrad.ad.primitives import contraction
 from hypergrad.ad.primitives.contraction import _flip
-from hypergrad.ad.primitives.elementwise import broadcast_shape, select
+from hypergrad.ad.primitives.elementwise import select
 from hypergrad.ad.primitives.linalg import (
     cholesky_p,
     det_p,
@@ -198,7 +203,12 @@ def _vector(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         return _euclidean(x, axes, keepdims)
     if isinstance(order, str):
         raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of vectors, at {source_line()}")
-    return np.sum(size**order, axis=axes, keepdims=keepdims) ** (1.0 / order)
+    if order > 0:
+        return np.sum(size**order, axis=axes, keepdims=keepdims) ** (1.0 / order)
+    vanishes = np.any(size == 0, axis=axes, keepdims=True)  # a norm of 0, of slope 0
+    found = np.sum(select(vanishes, 1.0, size) ** order, axis=axes, keepdims=True) ** (1.0 / order)
+    found = select(vanishes, 0.0, found)
+    return found if keepdims else np.squeeze(found, axis=axes)
 
 
 def _euclidean(x: Any, axes: Any, keepdims: bool) -> Any:
@@ -258,7 +268,9 @@ def _cond(x: Any, p: Any = None) -> Any:
 
 def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     if isinstance(tol, Tracer) or isinstance(rtol, Tracer):
-        raise UnsupportedError(f"np.linalg.matrix_rank takes plain numbers as tol and rtol, at {source_line()}")
+        raise UnsupportedError(
+            f"np.linalg.matrix_rank takes plain numbers as tol and rtol, at {source_line()}"
+        )
     A = array_of(A)
     if A.ndim < 2:
         return np.any(A != 0).astype(np.intp)
@@ -379,7 +391,9 @@ def _cores(signature: str) -> list[str]:
 def _outer(x1: Any, x2: Any, /) -> Any:
     a, b = array_of(x1), array_of(x2)
     if a.ndim != 1 or b.ndim != 1:
-        raise ShapeError(f"np.linalg.outer takes two vectors, got {a.shape} and {b.shape}, at {source_line()}")
+        raise ShapeError(
+            f"np.linalg.outer takes two vectors, got {a.shape} and {b.shape}, at {source_line()}"
+        )
     return contraction.outer(a, b)
 
 

@@ -53,7 +53,9 @@ def _called(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     casting = kwargs.pop("casting", "same_kind")
     kwargs.pop("subok", None)
     order = kwargs.pop("order", "K")
-    along = {key: kwargs.pop(key) for key in ("axes", "axis", "keepdims") if ufunc.signature and key in kwargs}
+    along = {
+        key: kwargs.pop(key) for key in ("axes", "axis", "keepdims") if ufunc.signature and key in kwargs
+    }
     if kwargs or order != "K":
         shown = ", ".join(f"{key}=" for key in (kwargs or {"order": order}))
         raise UnsupportedError(f"{name} does not take {shown} on a traced value, at {source_line()}")

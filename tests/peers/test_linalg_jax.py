@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table
 """numpy.linalg, einsum and products against JAX in float64: values, both modes, second order, compiled."""
 
 from __future__ import annotations
