@@ -7,15 +7,16 @@ Notation: Aᵀ transpose of the last two axes; Ā cotangent of A; dA tangent; �
               the lower triangle of A, so that dA is taken as its lower triangle mirrored
     eigh      A = V Λ Vᵀ:   dΛ = diag(Vᵀ dA V), dV = V (F ∘ Vᵀ dA V), F_ij = 1/(λ_j - λ_i) (Giles 2008);
               NumPy reads one triangle of A (UPLO), and dA is taken as that triangle mirrored
-    svd       A = U S Vᵀ:   dS = diag(P), P = Uᵀ dA V; Uᵀ dU = E + G, Vᵀ dV = E - G with E_ij = (P + Pᵀ)_ij/2(s_j - s_i),
-              G_ij = (P - Pᵀ)_ij/2(s_j + s_i) (Townsend 2016, in other words); full rank where U or V of a tall or wide
-              matrix is used; the columns that full_matrices=True adds turn with the span of the others, not within theirs
+    svd       A = U S Vᵀ:   with P = Uᵀ dA V: dS = diag(P), Uᵀ dU = E + G, Vᵀ dV = E - G,
+              E_ij = (P + Pᵀ)_ij/2(s_j - s_i), G_ij = (P - Pᵀ)_ij/2(s_j + s_i) (Townsend 2016, in other words); full
+              rank where U or V of a tall or wide matrix is used; the columns that full_matrices=True adds turn with
+              the span of the others, not within theirs
     det       dA -> sum of cofactors ∘ dA: the first two derivatives are right at every matrix, singular ones too;
               higher ones at singular matrices need distinct singular values
     pinv      B = A⁺:       dB = -B dA B + B Bᵀ dAᵀ (I - A B) + (I - B A) dAᵀ Bᵀ B (Golub & Pereyra 1973, constant rank)
 Where λ_i = λ_j the single vectors have no derivative, and F_ij is 0: right for sums over equal values and for the
-eigenspaces (such as the projection on all vectors of one value), never NaN. What is put together again from equal values
-and their vectors, such as V f(Λ) Vᵀ, loses the slope within their space, and so do second derivatives of the
+eigenspaces (such as the projection on all vectors of one value), never NaN. What is put together again from equal
+values and their vectors, such as V f(Λ) Vᵀ, loses the slope within their space, and so do second derivatives of the
 values: use inv, solve, det or pinv there. For equal singular values E_ij is 0, and so is 1/s at s = 0; the polar
 factor U Vᵀ keeps its first derivative there, and the nuclear norm its first two.
 """
