@@ -281,8 +281,8 @@ def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any 
 def _eig(name: str) -> Callable[..., Any]:
     def refuse(a: Any) -> Any:
         raise UnsupportedError(
-            f"np.linalg.{name} has no derivative rule, at {source_line()}: eigenvalues of a general matrix are complex, "
-            f"and not smooth where they meet; use np.linalg.{name}h for symmetric matrices, else np.linalg.svd, "
+            f"np.linalg.{name} has no derivative rule, at {source_line()}: eigenvalues of a general matrix are complex "
+            f"and have kinks; use np.linalg.{name}h for symmetric matrices, else np.linalg.svd, "
             "np.linalg.det or np.linalg.norm"
         )
 
