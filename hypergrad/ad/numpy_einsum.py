@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.memory import alias
 from hypergrad.ad.options import array_of, integer, reject
 from hypergrad.ad.primitives.linear import broadcast_to, convert, permute, reduce_sum, reshape
 from hypergrad.ad.trace import source_line
@@ -38,6 +39,9 @@ def _einsum(
         kind = np.dtype(dtype)
     arrays = [convert(a, kind) for a in arrays]
     sizes = _sizes(inputs, arrays, subscripts)
+    if len(arrays) == 1 and set(inputs[0]) == set(result):  # a view of the operand, or of its diagonal
+        array, labels = _own(arrays[0], inputs[0], sizes)
+        return permute(array, tuple(labels.index(label) for label in result))
     items = [_own(a, labels, sizes) for a, labels in zip(arrays, inputs, strict=True)]
     while len(items) > 1:
         i, j = _cheapest(items, sizes, result)
@@ -47,7 +51,7 @@ def _einsum(
     array, labels = items[0]
     axes = tuple(i for i, label in enumerate(labels) if label not in result)
     labels = "".join(label for label in labels if label in result)
-    return permute(reduce_sum(array, axes), tuple(labels.index(label) for label in result))
+    return alias(permute(reduce_sum(array, axes), tuple(labels.index(label) for label in result)))
 
 
 def _from_lists(operands: Any) -> tuple[str, list[Any]]:

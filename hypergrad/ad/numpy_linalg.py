@@ -262,7 +262,8 @@ def _cond(x: Any, p: Any = None) -> Any:
     x = float_matrix(x, "np.linalg.cond", square=p not in (None, 2, -2))
     if p in (None, 2, -2):
         s = bind(svd_p, x, full=False)[1]
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        above, below = (s[..., -1], s[..., 0]) if p == -2 else (s[..., 0], s[..., -1])
+        return select(below == 0, np.inf, above / select(below == 0, 1.0, below))
     return _norm(x, p, (-2, -1)) * _norm(_inv(x), p, (-2, -1))
 
 

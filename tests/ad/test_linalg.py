@@ -180,3 +180,45 @@ def test_linalg_error_stays_numpys():
         for g in (hg.compile(f), hg.grad(lambda a, f=f: np.sum(f(a)))):
             with pytest.raises(np.linalg.LinAlgError):
                 g(A)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda y: np.einsum("ij->ji", y), lambda y: np.einsum("ij", y), lambda y: np.linalg.matrix_power(y, 1),
+        lambda y: np.einsum("ij,jk", y, y), lambda y: np.einsum("ij->j", y), lambda y: np.linalg.matrix_power(y, 2),
+        np.linalg.matrix_transpose, np.linalg.inv, lambda y: np.linalg.svd(y)[1],
+    ],
+)  # fmt: skip
+def test_what_is_a_view_in_numpy_is_one_here(f):
+    def written(x):
+        y = x * 1.0
+        f(y)[0] = 5.0
+        return y
+
+    agrees(written, A)
+
+
+def test_a_diagonal_by_einsum_follows_its_array():
+    def read(x):
+        y = x * 1.0
+        d = np.einsum("ii->i", y)
+        y[1, 1] = 7.0
+        return d
+
+    agrees(read, A)
+
+    def write(x):
+        y = x * 1.0
+        np.einsum("ii->i", y)[:] = 5.0
+        return y
+
+    with pytest.raises((HypergradError, ValueError), match="read-only"):
+        hg.compile(write)(A)
+
+
+def test_cond_of_singular_matrices_is_infinite():
+    for a in (np.zeros((2, 2)), np.diag([1.0, 0.0])):
+        for p in (None, 2, -2):
+            with np.errstate(all="raise"):
+                assert hg.compile(lambda a, p=p: np.linalg.cond(a, p))(a) == np.linalg.cond(a, p)
