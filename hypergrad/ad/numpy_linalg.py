@@ -61,7 +61,7 @@ class SlogdetResult(NamedTuple):
 
 
 def _inv(a: Any) -> Any:
-    return bind(inv_p, float_matrix(a, "np.linalg.inv"))
+    return bind(inv_p, float_matrix(a, "np.linalg.inv", real=False))
 
 
 def _det(a: Any) -> Any:
@@ -144,7 +144,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
 
 def _matrix_power(a: Any, n: int) -> Any:
     n = integer(n, "matrix_power: n")
-    floats = float_matrix(a, "np.linalg.matrix_power")
+    floats = float_matrix(a, "np.linalg.matrix_power", real=False)
     a = floats if n < 0 else array_of(a)
     if n == 0:
         return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape) + np.zeros_like(a)
@@ -226,7 +226,9 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
         return found if keepdims else np.squeeze(found, axis=axes)
     if order not in (2, -2, "nuc"):
         raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of matrices, at {source_line()}")
-    values = bind(svd_p, np.moveaxis(x, axes, (-2, -1)), full=False)[1]
+    values = bind(
+        svd_p, float_matrix(np.moveaxis(x, axes, (-2, -1)), "np.linalg.norm", square=False), full=False
+    )[1]
     values = select(values != 0, values, 0.0)  # slope 0 where they vanish
     found = np.sum(values, axis=-1) if order == "nuc" else (np.max if order == 2 else np.min)(values, axis=-1)
     return np.expand_dims(found, axes) if keepdims else found
@@ -254,7 +256,7 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 
 
 def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    x = float_matrix(x, "np.linalg.matrix_norm", square=False)
+    x = float_matrix(x, "np.linalg.matrix_norm", square=False, real=False)
     return _matrix(x, ord, (x.ndim - 2, x.ndim - 1), keepdims)
 
 

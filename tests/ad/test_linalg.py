@@ -222,3 +222,26 @@ def test_cond_of_singular_matrices_is_infinite():
         for p in (None, 2, -2):
             with np.errstate(all="raise"):
                 assert hg.compile(lambda a, p=p: np.linalg.cond(a, p))(a) == np.linalg.cond(a, p)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.linalg.inv, np.linalg.norm, lambda z: np.linalg.solve(z, z[:, 0]), lambda z: np.linalg.matrix_power(z, -2),
+        lambda z: np.vecdot(z, 2j * z), lambda z: np.einsum("ij,jk", z, z), lambda z: np.kron(z, z),
+    ],
+)  # fmt: skip
+def test_complex_matrices_on_the_way(f):
+    def g(x):
+        found = f(np.fft.fft2(x) + 3.0 * np.eye(3))
+        return np.sum(np.real(found) + 2.0 * np.imag(found))
+
+    agrees(g, A)
+
+
+@pytest.mark.parametrize(
+    "f", [np.linalg.det, np.linalg.eigvalsh, np.linalg.svd, np.linalg.qr, np.linalg.pinv]
+)
+def test_factorisations_of_complex_matrices_are_refused(f):
+    with pytest.raises(HypergradError, match="complex matrices"):
+        hg.compile(lambda x: f(np.fft.fft2(x)))(A)

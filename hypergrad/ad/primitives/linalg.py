@@ -34,7 +34,7 @@ from hypergrad.ad.primitives.linear import convert, reshape, unbroadcast
 from hypergrad.ad.primitives.reduction import products_of_others
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import bind, source_line
-from hypergrad.errors import ShapeError
+from hypergrad.errors import ShapeError, UnsupportedError
 
 __all__ = [
     "cholesky_p",
@@ -54,16 +54,22 @@ __all__ = [
 ]
 
 
-def float_matrix(a: Any, name: str, square: bool = True) -> Any:
+def float_matrix(a: Any, name: str, square: bool = True, real: bool = True) -> Any:
     """A (stack of) matrices of floats.
 
     Raises:
         ShapeError: fewer than two axes, or matrices that are not square where they must be.
+        UnsupportedError: complex numbers, where the rules are of real matrices.
     """
     a = array_of(a)
     if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
         must = "square matrices" if square else "matrices"
         raise ShapeError(f"{name} takes {must}, got shape {a.shape}, at {source_line()}")
+    if real and a.dtype.kind == "c":
+        raise UnsupportedError(
+            f"{name} has no derivative rule for complex matrices, at {source_line()}; write A + iB as the real matrix "
+            "[[A, -B], [B, A]]"
+        )
     return a if a.dtype.kind in "fc" else convert(a, float)
 
 
