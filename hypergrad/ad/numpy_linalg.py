@@ -281,17 +281,6 @@ def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any 
     return bind(matrix_rank_p, A, tol=tol, rtol=rtol, hermitian=hermitian)
 
 
-def _eig(name: str) -> Callable[..., Any]:
-    def refuse(a: Any) -> Any:
-        raise UnsupportedError(
-            f"np.linalg.{name} has no derivative rule, at {source_line()}: eigenvalues of a general matrix are complex "
-            f"and have kinks; use np.linalg.{name}h for symmetric matrices, else np.linalg.svd, "
-            "np.linalg.det or np.linalg.norm"
-        )
-
-    return refuse
-
-
 # Tensors ---------------------------------------------------------------------------------------------------
 def _tensorinv(a: Any, ind: int = 2) -> Any:
     a, ind = array_of(a), integer(ind, "tensorinv: ind")
@@ -321,8 +310,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.linalg.det: _det,
     np.linalg.slogdet: _slogdet,
     np.linalg.cholesky: _cholesky,
-    np.linalg.eig: _eig("eig"),
-    np.linalg.eigvals: _eig("eigvals"),
     np.linalg.eigh: _eigh,
     np.linalg.eigvalsh: lambda a, UPLO="L": _eigh(a, UPLO).eigenvalues,
     np.linalg.svd: _svd,
