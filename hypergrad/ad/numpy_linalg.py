@@ -1,8 +1,8 @@
 """``numpy.linalg``, with NumPy's signatures, in terms of primitives.
 
 Norms have slope 0 at 0, and an entry that is 0 has slope 0 in a norm of its absolute value. The conventions of
-factorisations stand in `hypergrad.ad.primitives.linalg`. lstsq is that of full rank. What LinAlgError means at run time
-is NumPy's own.
+factorisations stand in `hypergrad.ad.primitives.linalg`. lstsq is that of full rank; cond of a singular matrix is
+infinite, with slope 0. LinAlgError at run time is NumPy's own.
 """
 
 from __future__ import annotations
