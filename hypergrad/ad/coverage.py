@@ -34,9 +34,9 @@ NOTES: dict[str, str] = {
     "logaddexp": "no overflow", "nan_to_num": "slope 0 where replaced", "piecewise": "each piece sees its own entries only",
     "apply_along_axis": "one trace a slice", "einsum": "contracted in pairs as matrix products", "real_if_close": "refuses traced values",
     "bincount": "weights; the integers are plain", "histogram": "refuses traced values", "tri": "plain data",
-    "linalg.cholesky": "lower triangle read; derivative of the symmetric matrix", "linalg.eigh": "values always; vectors of distinct values",
-    "linalg.eigvalsh": "always", "linalg.svd": "thin; values always, vectors of distinct values", "linalg.qr": "reduced, of full rank",
-    "linalg.pinv": "constant rank", "linalg.lstsq": "full rank", "linalg.det": "singular matrices too", "linalg.norm": "slope 0 at 0; every order",
+    "linalg.cholesky": "of one triangle, as NumPy reads it", "linalg.eigh": "values; vectors, and second derivatives, where values differ",
+    "linalg.eigvalsh": "second derivatives where values differ", "linalg.svd": "values; vectors, and second derivatives, where values differ", "linalg.qr": "reduced, of full rank",
+    "linalg.pinv": "constant rank", "linalg.lstsq": "full rank", "linalg.det": "singular matrices too, to second order", "linalg.norm": "slope 0 at 0; every order",
     "linalg.matrix_rank": "derivative zero", "fft.irfft": "imaginary parts at 0 and n/2 count for nothing",
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ from hypergrad.ad import (
     numpy_inplace,
     numpy_linalg,
     numpy_order,
+    numpy_products,
     numpy_reductions,
     numpy_sequences,
     numpy_shapes,
@@ -83,7 +84,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.divmod: lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)),
     np.matmul: contraction.matmul,
     "expit": _expit,
-    **numpy_linalg.UFUNCS,
+    **numpy_products.UFUNCS,
 }
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -102,6 +103,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **numpy_sequences.FUNCTIONS,
     **numpy_assembly.FUNCTIONS,
     **numpy_linalg.FUNCTIONS,
+    **numpy_products.FUNCTIONS,
     **numpy_einsum.FUNCTIONS,
     **numpy_fft.FUNCTIONS,
 }

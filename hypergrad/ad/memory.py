@@ -344,6 +344,7 @@ def _read_only(function: Any, rule: Callable[..., Any], found: Tracer, args: Any
 
 
 view_functions.update(VIEWS | _named("zeros_like", "ones_like", "empty_like", "full_like"))
+view_functions.update(_named("einsum", "linalg.matrix_power"))  # sometimes
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     "sync": sync,

@@ -11,26 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import array_of, reject
+from hypergrad.ad.memory import alias
+from hypergrad.ad.options import array_of, integer, reject
 from hypergrad.ad.primitives.linear import broadcast_to, convert, permute, reduce_sum, reshape
 from hypergrad.ad.trace import source_line
 from hypergrad.errors import ShapeError
 
 __all__ = ["FUNCTIONS"]
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in the order of the numbers of a sublist
 
 
-def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Any:
-    reject("einsum", out=(out, None), **{name: (value, None) for name, value in options.items()})
+def _einsum(
+    *operands: Any, out: Any = None, optimize: Any = False, dtype: Any = None, order: str = "K",
+    casting: str = "safe",
+) -> Any:  # fmt: skip
+    reject("einsum", out=(out, None))
     if isinstance(operands[0], str):
         subscripts, arrays = operands[0].replace(" ", ""), [array_of(a) for a in operands[1:]]
     else:
         subscripts, arrays = _from_lists(operands)
     inputs, result = _parse(subscripts, [a.ndim for a in arrays])
     kind = np.result_type(*(a.dtype for a in arrays))
+    if dtype is not None:
+        if not np.can_cast(kind, dtype, casting):  # type: ignore[arg-type]
+            raise ShapeError(f"einsum: {kind} to {dtype} is no {casting} cast, at {source_line()}")
+        kind = np.dtype(dtype)
     arrays = [convert(a, kind) for a in arrays]
     sizes = _sizes(inputs, arrays, subscripts)
+    if len(arrays) == 1 and set(inputs[0]) == set(result):  # a view of the operand, or of its diagonal
+        array, labels = _own(arrays[0], inputs[0], sizes)
+        return permute(array, tuple(labels.index(label) for label in result))
     items = [_own(a, labels, sizes) for a, labels in zip(arrays, inputs, strict=True)]
     while len(items) > 1:
         i, j = _cheapest(items, sizes, result)
@@ -40,13 +51,22 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: A
     array, labels = items[0]
     axes = tuple(i for i, label in enumerate(labels) if label not in result)
     labels = "".join(label for label in labels if label in result)
-    return permute(reduce_sum(array, axes), tuple(labels.index(label) for label in result))
+    return alias(permute(reduce_sum(array, axes), tuple(labels.index(label) for label in result)))
 
 
 def _from_lists(operands: Any) -> tuple[str, list[Any]]:
     """The string form of ``einsum(op0, sublist0, op1, sublist1, ..., [sublistout])``."""
     pairs, rest = divmod(len(operands), 2)
-    text = lambda items: "".join("..." if item is Ellipsis else _LETTERS[item] for item in items)
+
+    def letter(item: Any) -> str:
+        place = integer(item, "einsum: a label")
+        if not 0 <= place < len(_LETTERS):
+            raise ShapeError(f"einsum: label {place} is outside 0 to {len(_LETTERS) - 1}, at {source_line()}")
+        return _LETTERS[place]
+
+    def text(items: Any) -> str:
+        return "".join("..." if item is Ellipsis else letter(item) for item in items)
+
     subscripts = ",".join(text(operands[2 * i + 1]) for i in range(pairs))
     if rest:
         subscripts += "->" + text(operands[-1])
@@ -75,6 +95,8 @@ def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
         result = right.replace("...", extra)
     else:
         result = extra + "".join(sorted(c for c in set(joined) if joined.count(c) == 1))
+    if hidden and "..." not in (right if arrow else "..."):
+        raise ShapeError(f"einsum: the result of {subscripts!r} lacks the axes of '...', at {source_line()}")
     bad = [c for c in result if all(c not in term for term in found)]
     if bad or len(set(result)) != len(result) or not all(c in _LETTERS for c in joined):
         raise ShapeError(f"einsum: {subscripts!r} is not a valid expression, at {source_line()}")
@@ -85,6 +107,8 @@ def _sizes(inputs: list[str], arrays: list[Any], subscripts: str) -> dict[str, i
     sizes: dict[str, int] = {}
     for labels, array in zip(inputs, arrays, strict=True):
         for label, n in zip(labels, array.shape, strict=True):
+            if n != array.shape[labels.index(label)]:
+                raise ShapeError(f"einsum: the axes {label!r} of {array.shape} differ, at {source_line()}")
             known = sizes.get(label, n)
             if n != known and 1 not in (n, known):
                 raise ShapeError(

@@ -1,4 +1,9 @@
-"""``numpy.linalg``, with NumPy's signatures, in terms of primitives."""
+"""``numpy.linalg``, with NumPy's signatures, in terms of primitives.
+
+Norms have slope 0 at 0, and an entry that is 0 has slope 0 in a norm of its absolute value. The conventions of
+factorisations stand in `hypergrad.ad.primitives.linalg`. lstsq is that of full rank; cond of a singular matrix is
+infinite, with slope 0. LinAlgError at run time is NumPy's own.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hypergrad.ad.numpy_values import FUNCTIONS as _VALUES
-from hypergrad.ad.options import array_of, axis_list, integer, reject
+from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject
 from hypergrad.ad.primitives import contraction
 from hypergrad.ad.primitives.contraction import _flip
+from hypergrad.ad.primitives.elementwise import select
 from hypergrad.ad.primitives.linalg import (
     cholesky_p,
     det_p,
@@ -18,6 +24,7 @@ from hypergrad.ad.primitives.linalg import (
     float_matrix,
     inv_p,
     matrix_rank_p,
+    mirrored,
     pinv_p,
     qr_p,
     slogdet_p,
@@ -54,7 +61,7 @@ class SlogdetResult(NamedTuple):
 
 
 def _inv(a: Any) -> Any:
-    return bind(inv_p, float_matrix(a, "np.linalg.inv"))
+    return bind(inv_p, float_matrix(a, "np.linalg.inv", real=False))
 
 
 def _det(a: Any) -> Any:
@@ -77,14 +84,17 @@ def _eigh(a: Any, UPLO: str = "L") -> Any:
 
 
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    a = float_matrix(a, "np.linalg.svd", square=False)
-    reject("np.linalg.svd", hermitian=(hermitian, False))
-    if full_matrices and compute_uv and a.shape[-1] != a.shape[-2]:
-        raise UnsupportedError(
-            f"np.linalg.svd of a matrix of shape {a.shape} with full_matrices=True has columns without a derivative, "
-            f"at {source_line()}; write full_matrices=False"
-        )
-    found = SVDResult(*bind(svd_p, a))
+    a = float_matrix(a, "np.linalg.svd", square=hermitian)
+    if hermitian:  # of the lower triangle: the eigenvalues' sizes, their signs in Vᵀ
+        values, vectors = bind(eigh_p, a, lower=True)
+        size = np.absolute(values)
+        order = np.argsort(size, axis=-1)[..., ::-1]
+        s = np.take_along_axis(size, order, axis=-1)
+        u = np.take_along_axis(vectors, order[..., None, :], axis=-1)
+        signs = np.take_along_axis(np.sign(values), order, axis=-1)
+        return SVDResult(u, s, _flip(u * signs[..., None, :])) if compute_uv else s
+    full = bool(full_matrices and compute_uv and a.shape[-1] != a.shape[-2])
+    found = SVDResult(*bind(svd_p, a, full=full))
     return found if compute_uv else found.S
 
 
@@ -104,14 +114,14 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
     return found.R if mode == "r" else found
 
 
-def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    a = float_matrix(a, "np.linalg.pinv", square=False)
-    cut = rcond if rcond is not None else rtol
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NO_VALUE) -> Any:
+    a = float_matrix(a, "np.linalg.pinv", square=hermitian)
+    cut = rcond if rcond is not None else 1e-15 if rtol is NO_VALUE else rtol
     if isinstance(cut, Tracer) or np.ndim(0 if cut is None else cut):
         raise UnsupportedError(f"np.linalg.pinv takes one plain number as rcond, at {source_line()}")
     if cut is None:
-        cut = 1e-15 if rtol is None else max(a.shape[-2:]) * np.finfo(a.dtype).eps
-    return bind(pinv_p, a, rtol=float(cut))
+        cut = max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    return bind(pinv_p, mirrored(a, lower=True) if hermitian else a, rtol=float(cut))
 
 
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
@@ -124,8 +134,8 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
     m, n = a.shape
     cut = np.finfo(kind).eps * max(m, n) if rcond is None else max(rcond, np.finfo(kind).eps)
     x = _pinv(a, cut) @ b
-    s = bind(svd_p, a)[1]
-    rank = np.sum(s > cut * s[0])
+    s = bind(svd_p, a, full=False)[1]
+    rank = np.sum(s > cut * s[:1]).astype(np.int32)
     rest = b - a @ x
     residuals = np.sum(rest * rest, axis=0)
     residuals = np.reshape(residuals, (1,)) if b.ndim == 1 else residuals
@@ -133,7 +143,9 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
 
 
 def _matrix_power(a: Any, n: int) -> Any:
-    a, n = float_matrix(a, "np.linalg.matrix_power") if n < 0 else array_of(a), integer(n, "matrix_power: n")
+    n = integer(n, "matrix_power: n")
+    floats = float_matrix(a, "np.linalg.matrix_power", real=False)
+    a = floats if n < 0 else array_of(a)
     if n == 0:
         return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape) + np.zeros_like(a)
     if n < 0:
@@ -151,6 +163,8 @@ def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     """The product in the order of least cost (matrix chain multiplication)."""
     reject("multi_dot", out=(out, None))
     items = [array_of(a) for a in arrays]
+    if len(items) < 2:
+        raise ShapeError(f"np.linalg.multi_dot takes at least two arrays, at {source_line()}")
     first, last = items[0].ndim == 1, items[-1].ndim == 1
     items[0] = items[0][None, :] if first else items[0]
     items[-1] = items[-1][:, None] if last else items[-1]
@@ -189,7 +203,12 @@ def _vector(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         return _euclidean(x, axes, keepdims)
     if isinstance(order, str):
         raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of vectors, at {source_line()}")
-    return np.sum(size**order, axis=axes, keepdims=keepdims) ** (1.0 / order)
+    if order > 0:
+        return np.sum(size**order, axis=axes, keepdims=keepdims) ** (1.0 / order)
+    vanishes = np.any(size == 0, axis=axes, keepdims=True)  # a norm of 0, of slope 0
+    found = np.sum(select(vanishes, 1.0, size) ** order, axis=axes, keepdims=True) ** (1.0 / order)
+    found = select(vanishes, 0.0, found)
+    return found if keepdims else np.squeeze(found, axis=axes)
 
 
 def _euclidean(x: Any, axes: Any, keepdims: bool) -> Any:
@@ -207,7 +226,10 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
         return found if keepdims else np.squeeze(found, axis=axes)
     if order not in (2, -2, "nuc"):
         raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of matrices, at {source_line()}")
-    values = bind(svd_p, np.moveaxis(x, axes, (-2, -1)))[1]
+    values = bind(
+        svd_p, float_matrix(np.moveaxis(x, axes, (-2, -1)), "np.linalg.norm", square=False), full=False
+    )[1]
+    values = select(values != 0, values, 0.0)  # slope 0 where they vanish
     found = np.sum(values, axis=-1) if order == "nuc" else (np.max if order == 2 else np.min)(values, axis=-1)
     return np.expand_dims(found, axes) if keepdims else found
 
@@ -234,28 +256,36 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 
 
 def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    x = float_matrix(x, "np.linalg.matrix_norm", square=False)
+    x = float_matrix(x, "np.linalg.matrix_norm", square=False, real=False)
     return _matrix(x, ord, (x.ndim - 2, x.ndim - 1), keepdims)
 
 
 def _cond(x: Any, p: Any = None) -> Any:
     x = float_matrix(x, "np.linalg.cond", square=p not in (None, 2, -2))
     if p in (None, 2, -2):
-        s = bind(svd_p, x)[1]
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        s = bind(svd_p, x, full=False)[1]
+        above, below = (s[..., -1], s[..., 0]) if p == -2 else (s[..., 0], s[..., -1])
+        return select(below == 0, np.inf, above / select(below == 0, 1.0, below))
     return _norm(x, p, (-2, -1)) * _norm(_inv(x), p, (-2, -1))
 
 
 def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    reject("matrix_rank", rtol=(rtol, None))
-    return bind(
-        matrix_rank_p, float_matrix(A, "np.linalg.matrix_rank", square=False), tol=tol, hermitian=hermitian
-    )
+    if isinstance(tol, Tracer) or isinstance(rtol, Tracer):
+        raise UnsupportedError(
+            f"np.linalg.matrix_rank takes plain numbers as tol and rtol, at {source_line()}"
+        )
+    A = array_of(A)
+    if A.ndim < 2:
+        return np.any(A != 0).astype(np.intp)
+    A = float_matrix(A, "np.linalg.matrix_rank", square=hermitian)
+    return bind(matrix_rank_p, A, tol=tol, rtol=rtol, hermitian=hermitian)
 
 
 # Tensors ---------------------------------------------------------------------------------------------------
 def _tensorinv(a: Any, ind: int = 2) -> Any:
-    a = array_of(a)
+    a, ind = array_of(a), integer(ind, "tensorinv: ind")
+    if ind <= 0:
+        raise ShapeError(f"np.linalg.tensorinv: ind must be positive, got {ind}, at {source_line()}")
     count = int(np.prod(a.shape[ind:], dtype=np.int64))
     return np.reshape(_inv(np.reshape(a, (-1, count))), a.shape[ind:] + a.shape[:ind])
 
@@ -267,47 +297,6 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
         a = np.transpose(a, (*(i for i in range(a.ndim) if i not in moved), *moved))
     shape = a.shape[b.ndim :]
     return np.reshape(solve(np.reshape(a, (b.size, -1)), np.ravel(b)), shape)
-
-
-def _kron(a: Any, b: Any) -> Any:
-    a, b = array_of(a), array_of(b)
-    ndim = max(a.ndim, b.ndim)
-    left, right = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
-    pairs = np.reshape(a, tuple(n for size in left for n in (size, 1))) * np.reshape(
-        b, tuple(n for size in right for n in (1, size))
-    )
-    return np.reshape(pairs, tuple(m * n for m, n in zip(left, right, strict=True)))
-
-
-def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Any:
-    if axis is not None:
-        axisa = axisb = axisc = axis
-    a, b = np.moveaxis(array_of(a), axisa, -1), np.moveaxis(array_of(b), axisb, -1)
-    if a.shape[-1] not in (2, 3) or b.shape[-1] not in (2, 3):
-        raise ShapeError(f"np.cross takes vectors of 2 or 3, got {a.shape} and {b.shape}, at {source_line()}")
-    if a.shape[-1] == b.shape[-1] == 2:
-        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-    (a0, a1, a2), (b0, b1, b2) = (
-        (x[..., 0], x[..., 1], x[..., 2] if x.shape[-1] == 3 else np.zeros(x.shape[:-1], x.dtype))
-        for x in (a, b)
-    )
-    parts = (a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0)
-    return np.moveaxis(np.stack(np.broadcast_arrays(*parts), axis=-1), -1, axisc)
-
-
-def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    a, b = np.conjugate(array_of(x1)), array_of(x2)
-    if axis != -1:
-        a, b = np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1)
-    return np.sum(a * b, axis=-1)
-
-
-def _matvec(x1: Any, x2: Any, /) -> Any:
-    return np.matmul(array_of(x1), array_of(x2)[..., None])[..., 0]
-
-
-def _vecmat(x1: Any, x2: Any, /) -> Any:
-    return np.matmul(np.conjugate(array_of(x1))[..., None, :], array_of(x2))[..., 0, :]
 
 
 def _last(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -334,25 +323,15 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.linalg.matrix_rank: _matrix_rank,
     np.linalg.tensorinv: _tensorinv,
     np.linalg.tensorsolve: _tensorsolve,
-    np.kron: _kron,
-    np.cross: _cross,
 }
 _ALIASES: dict[str, Callable[..., Any]] = {
     "svdvals": _singular_values,
     "vector_norm": _vector_norm,
     "matrix_norm": _matrix_norm,
-    "outer": lambda x1, x2, /: contraction.outer(x1, x2),
-    "cross": lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
     "matmul": lambda x1, x2, /: contraction.matmul(x1, x2),
     "tensordot": lambda x1, x2, /, *, axes=2: contraction.tensordot(x1, x2, axes),
-    "vecdot": _vecdot,
     "matrix_transpose": lambda x, /: _flip(array_of(x)),
     "diagonal": _last(_VALUES[np.diagonal]),
     "trace": _last(_VALUES[np.trace]),
 }
 FUNCTIONS |= {getattr(np.linalg, name): rule for name, rule in _ALIASES.items() if hasattr(np.linalg, name)}
-UFUNCS: dict[Any, Callable[..., Any]] = {
-    getattr(np, name): rule
-    for name, rule in {"vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat}.items()
-    if hasattr(np, name)
-}

@@ -53,6 +53,9 @@ def _called(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     casting = kwargs.pop("casting", "same_kind")
     kwargs.pop("subok", None)
     order = kwargs.pop("order", "K")
+    along = {
+        key: kwargs.pop(key) for key in ("axes", "axis", "keepdims") if ufunc.signature and key in kwargs
+    }
     if kwargs or order != "K":
         shown = ", ".join(f"{key}=" for key in (kwargs or {"order": order}))
         raise UnsupportedError(f"{name} does not take {shown} on a traced value, at {source_line()}")
@@ -76,7 +79,7 @@ def _called(ufunc: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         inputs = tuple(_guarded(where, x) for x in inputs)
     if dtype is not None:
         inputs = _as_loop(ufunc, inputs, np.dtype(dtype), casting)
-    found = rule(*inputs)
+    found = function_table["along"](ufunc, rule, inputs, along) if along else rule(*inputs)
     if out is None:
         return found
     results = found if ufunc.nout > 1 else (found,)

@@ -6,14 +6,19 @@ Notation: Aᵀ transpose of the last two axes; Ā cotangent of A; dA tangent; �
     cholesky  A = L Lᵀ:     dL = L Φ(L⁻¹ dA L⁻ᵀ), Φ the lower triangle with half the diagonal (Murray 2016); NumPy reads
               the lower triangle of A, so that dA is taken as its lower triangle mirrored
     eigh      A = V Λ Vᵀ:   dΛ = diag(Vᵀ dA V), dV = V (F ∘ Vᵀ dA V), F_ij = 1/(λ_j - λ_i) (Giles 2008);
-              A as for cholesky
-    svd       A = U S Vᵀ:   Townsend (2016); thin, full rank where U or V is used
-    det       dA -> sum of cofactors ∘ dA, from the svd, right at singular matrices too
+              NumPy reads one triangle of A (UPLO), and dA is taken as that triangle mirrored
+    svd       A = U S Vᵀ:   with P = Uᵀ dA V: dS = diag(P), Uᵀ dU = E + G, Vᵀ dV = E - G,
+              E_ij = (P + Pᵀ)_ij/2(s_j - s_i), G_ij = (P - Pᵀ)_ij/2(s_j + s_i) (Townsend 2016, in other words); full
+              rank where U or V of a tall or wide matrix is used; the columns that full_matrices=True adds turn with
+              the span of the others, not within theirs
+    det       dA -> sum of cofactors ∘ dA: the first two derivatives are right at every matrix, singular ones too;
+              higher ones at singular matrices need distinct singular values
     pinv      B = A⁺:       dB = -B dA B + B Bᵀ dAᵀ (I - A B) + (I - B A) dAᵀ Bᵀ B (Golub & Pereyra 1973, constant rank)
-Where λ_i = λ_j the single vectors have no derivative, and F_ij is 0: right for functions of the values and of the
-eigenspaces (such as the projection on all vectors of one value), never NaN. A matrix function that is put together
-again from the vectors of equal values, V f(Λ) Vᵀ, loses the slope within their space: use inv, solve or pinv.
-The same holds for equal singular values, and 1/s is 0 at s = 0.
+Where λ_i = λ_j the single vectors have no derivative, and F_ij is 0: right for sums over equal values and for the
+eigenspaces (such as the projection on all vectors of one value), never NaN. What is put together again from equal
+values and their vectors, such as V f(Λ) Vᵀ, loses the slope within their space, and so do second derivatives of the
+values: use inv, solve, det or pinv there. For equal singular values E_ij is 0, and so is 1/s at s = 0; the polar
+factor U Vᵀ keeps its first derivative there, and the nuclear norm its first two.
 """
 
 from __future__ import annotations
@@ -29,15 +34,17 @@ from hypergrad.ad.primitives.linear import convert, reshape, unbroadcast
 from hypergrad.ad.primitives.reduction import products_of_others
 from hypergrad.ad.program import ArrayType, Primitive
 from hypergrad.ad.trace import bind, source_line
-from hypergrad.errors import ShapeError
+from hypergrad.errors import ShapeError, UnsupportedError
 
 __all__ = [
     "cholesky_p",
+    "cofactors_p",
     "det_p",
     "eigh_p",
     "float_matrix",
     "inv_p",
     "matrix_rank_p",
+    "mirrored",
     "pinv_p",
     "qr_p",
     "slogdet_p",
@@ -47,16 +54,22 @@ __all__ = [
 ]
 
 
-def float_matrix(a: Any, name: str, square: bool = True) -> Any:
+def float_matrix(a: Any, name: str, square: bool = True, real: bool = True) -> Any:
     """A (stack of) matrices of floats.
 
     Raises:
         ShapeError: fewer than two axes, or matrices that are not square where they must be.
+        UnsupportedError: complex numbers, where the rules are of real matrices.
     """
     a = array_of(a)
     if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
         must = "square matrices" if square else "matrices"
         raise ShapeError(f"{name} takes {must}, got shape {a.shape}, at {source_line()}")
+    if real and a.dtype.kind == "c":
+        raise UnsupportedError(
+            f"{name} has no derivative rule for complex matrices, at {source_line()}; write A + iB as the real matrix "
+            "[[A, -B], [B, A]]"
+        )
     return a if a.dtype.kind in "fc" else convert(a, float)
 
 
@@ -103,7 +116,7 @@ inv_p = Primitive(
 
 
 # symmetric matrices ------------------------------------------------------------------------------------
-def _mirrored(t: Any, lower: bool) -> Any:
+def mirrored(t: Any, lower: bool) -> Any:
     """The symmetric matrix that has one triangle of t."""
     half = np.tril(t, -1) if lower else np.triu(t, 1)
     diagonal = t * np.eye(t.shape[-1], dtype=t.dtype)
@@ -111,7 +124,7 @@ def _mirrored(t: Any, lower: bool) -> Any:
 
 
 def _cholesky_jvp(out: Any, tangents: Any, inputs: Any) -> Any:
-    left = bind(solve_p, out, _mirrored(tangents[0], lower=True))
+    left = bind(solve_p, out, mirrored(tangents[0], lower=True))
     inner = _flip(bind(solve_p, out, _flip(left)))
     half = np.tril(np.full(inner.shape[-2:], 1.0), -1) + 0.5 * np.eye(inner.shape[-1])
     return out @ (inner * half.astype(inner.dtype))
@@ -130,7 +143,7 @@ def _gaps(values: Any) -> Any:
 
 def _eigh_jvp(out: Any, tangents: Any, inputs: Any, lower: bool) -> tuple[Any, Any]:
     values, vectors = out
-    inner = _flip(vectors) @ _mirrored(tangents[0], lower) @ vectors
+    inner = _flip(vectors) @ mirrored(tangents[0], lower) @ vectors
     return np.diagonal(inner, 0, -2, -1), vectors @ (_gaps(values) * inner)
 
 
@@ -143,46 +156,50 @@ eigh_p = Primitive(
 )
 
 
-# singular values: thin U (m, k), S (k), Vᵀ (k, n) ---------------------------------------------------------
-def _svd_infer(a: ArrayType) -> tuple[ArrayType, ...]:
+# singular values: U (m, k), S (k), Vᵀ (k, n); U (m, m) and Vᵀ (n, n) when full ----------------------------
+def _svd_infer(a: ArrayType, full: bool) -> tuple[ArrayType, ...]:
     *batch, m, n = a.shape
     k = min(m, n)
-    return tuple(ArrayType((*batch, *tail), a.dtype) for tail in ((m, k), (k,), (k, n)))
+    tails = ((m, m if full else k), (k,), (n if full else k, n))
+    return tuple(ArrayType((*batch, *tail), a.dtype) for tail in tails)
 
 
-def _svd_jvp(out: Any, tangents: Any, inputs: Any) -> tuple[Any, Any, Any]:
+def _svd_jvp(out: Any, tangents: Any, inputs: Any, full: bool) -> tuple[Any, Any, Any]:
     u, s, vt = out
     (t,) = tangents
-    m, n, k = u.shape[-2], vt.shape[-1], s.shape[-1]
-    inner = _flip(u) @ t @ _flip(vt)
-    squares = _gaps(s) * _sum_inverse(s)  # 1/(s_j² - s_i²)
-    row, column = s[..., None, :], s[..., :, None]
-    rotated_u = squares * (inner * row + _flip(inner) * column)
-    rotated_v = squares * (column * inner + _flip(inner) * row)
-    safe = _safe_inverse(s)
-    moved_u = u @ rotated_u
-    if m > k:  # the part outside the columns of U
-        rest = t @ _flip(vt) * safe[..., None, :]
-        moved_u = moved_u + rest - u @ (_flip(u) @ rest)
-    moved_v = _flip(rotated_v) @ vt
-    if n > k:
-        rest = safe[..., :, None] * (_flip(u) @ t)
-        moved_v = moved_v + rest - (rest @ _flip(vt)) @ vt
-    return moved_u, np.diagonal(inner, 0, -2, -1), moved_v
+    k = s.shape[-1]
+    inner = _flip(u[..., :, :k]) @ t @ _flip(vt[..., :k, :])
+    # Uᵀ dU and Vᵀ dV from the symmetric and the antisymmetric part of Uᵀ dA V
+    common = 0.5 * (inner + _flip(inner)) * _gaps(s)
+    opposed = 0.5 * (inner - _flip(inner)) * _safe_inverse(s[..., None, :] + s[..., :, None])
+    weights = _safe_inverse(s)[..., None, :]
+    moved_u = _vectors(u, t @ _flip(vt[..., :k, :]) * weights, common + opposed, full)
+    moved_v = _vectors(_flip(vt), _flip(t) @ u[..., :, :k] * weights, common - opposed, full)
+    return moved_u, np.diagonal(inner, 0, -2, -1), _flip(moved_v)
+
+
+def _vectors(u: Any, outside: Any, turn: Any, full: bool) -> Any:
+    """dU for the first k columns U₁ of U: U₁ `turn`, and the part of `outside` that is not in their span."""
+    m, k = outside.shape[-2:]
+    first = u[..., :, :k]
+    moved = first @ turn
+    if m == k:
+        return moved
+    if not full:
+        return moved + outside - first @ (_flip(first) @ outside)
+    rest = u[..., :, k:]
+    across = _flip(rest) @ outside
+    return np.concatenate([moved + rest @ across, -(first @ _flip(across))], axis=-1)
 
 
 def _safe_inverse(s: Any) -> Any:
     return select(s != 0, 1.0 / select(s != 0, s, 1.0), 0.0)
 
 
-def _sum_inverse(s: Any) -> Any:
-    return _safe_inverse(s[..., None, :] + s[..., :, None])
-
-
 svd_p = Primitive(
     "svd",
     infer=_svd_infer,
-    call=lambda a: tuple(np.linalg.svd(a, full_matrices=False)),
+    call=lambda a, full: tuple(np.linalg.svd(a, full_matrices=full)),
     jvp=_svd_jvp,
     multiple=True,
 )
@@ -235,18 +252,54 @@ pinv_p = Primitive(
 
 
 # determinants --------------------------------------------------------------------------------------------
-def _cofactors(a: Any) -> Any:
-    """det U det V · U diag(Π_{j≠i} s_j) Vᵀ, which needs no inverse."""
-    u, s, vt = bind(svd_p, a)
-    sign = bind(slogdet_p, u)[0] * bind(slogdet_p, vt)[0]
-    return sign[..., None, None] * ((u * products_of_others(s)[..., None, :]) @ vt)
+def _signed_svd(a: Any) -> tuple[Any, Any, Any, Any]:
+    """U, S, Vᵀ and det U det V."""
+    u, s, vt = bind(svd_p, a, full=False)
+    return u, s, vt, (bind(slogdet_p, u)[0] * bind(slogdet_p, vt)[0])[..., None, None]
 
 
+def _cofactors_call(a: np.ndarray) -> np.ndarray:
+    """det A A⁻ᵀ where A is well conditioned, else det U det V · U diag(Π_{j≠i} s_j) Vᵀ, which needs no inverse."""
+    with np.errstate(all="ignore"):
+        det = np.asarray(np.linalg.det(a))
+        try:
+            inverse = np.linalg.inv(a)
+        except np.linalg.LinAlgError:
+            inverse = np.full_like(a, np.inf)
+        size = [np.max(np.absolute(x), axis=(-2, -1), initial=0.0) for x in (a, inverse)]
+        limits = np.finfo(a.dtype)
+        if np.all(size[0] * size[1] < limits.eps**-0.25) and np.all(np.absolute(det) > limits.tiny):
+            return det[..., None, None] * np.swapaxes(inverse, -1, -2)
+    u, s, vt, sign = _signed_svd(a)
+    return sign * ((u * products_of_others(s)[..., None, :]) @ vt)
+
+
+def _cofactors_jvp(out: Any, tangents: Any, inputs: Any) -> Any:
+    """d cof: <cof, dA> A⁻ᵀ - A⁻ᵀ dAᵀ cof where A is well conditioned, which has all higher derivatives.
+
+    Else, with B = Uᵀ dA V and p_ij = Π_{k≠i,j} s_k: det U det V · U D Vᵀ, D_ij = -p_ij B_ji, D_ii = Σ_{j≠i} p_ij B_jj.
+    """
+    (a,), (t,) = inputs, tangents
+    n = a.shape[-1]
+    if n < 2:
+        return None
+    u, s, vt, sign = _signed_svd(a)
+    well = (s[..., -1] > np.finfo(a.dtype).eps ** 0.25 * s[..., 0])[..., None, None]
+    eye = np.eye(n, dtype=a.dtype)
+    inverse = _flip(bind(inv_p, select(well, a, eye)))
+    regular = np.sum(out * t, axis=(-2, -1))[..., None, None] * inverse - inverse @ _flip(t) @ out
+    pairs = products_of_others(s[..., None, :] * (1 - eye) + eye) * (1 - eye)
+    inner = _flip(u) @ t @ _flip(vt)
+    along = np.matmul(pairs, np.diagonal(inner, 0, -2, -1)[..., None])
+    return select(well, regular, sign * (u @ (along * eye - pairs * _flip(inner)) @ vt))
+
+
+cofactors_p = Primitive("cofactors", lambda a: a, _cofactors_call, _cofactors_jvp)
 det_p = Primitive(
     "det",
     infer=lambda a: ArrayType(a.shape[:-2], a.dtype),
     call=lambda a: np.asarray(np.linalg.det(a)),
-    jvp=lambda out, tangents, inputs: np.sum(_cofactors(inputs[0]) * tangents[0], axis=(-2, -1)),
+    jvp=lambda out, tangents, inputs: np.sum(bind(cofactors_p, inputs[0]) * tangents[0], axis=(-2, -1)),
 )
 slogdet_p = Primitive(
     "slogdet",
@@ -260,6 +313,6 @@ slogdet_p = Primitive(
 )
 matrix_rank_p = Primitive(
     "matrix_rank",
-    infer=lambda a, tol, hermitian: ArrayType(a.shape[:-2], np.dtype(np.intp)),
-    call=lambda a, tol, hermitian: np.asarray(np.linalg.matrix_rank(a, tol, hermitian)),
+    infer=lambda a, tol, rtol, hermitian: ArrayType(a.shape[:-2], np.dtype(np.intp)),
+    call=lambda a, tol, rtol, hermitian: np.asarray(np.linalg.matrix_rank(a, tol, hermitian, rtol=rtol)),
 )

@@ -6,6 +6,9 @@ from __future__ import annotations
 import numpy as np
 from examples import CUBE, SQUARE, Example, M, V, ex
 
+from hypergrad.ad.primitives.linalg import cofactors_p
+from hypergrad.ad.trace import bind
+
 RNG = np.random.default_rng(5)
 A = RNG.standard_normal((3, 3)) + 3 * np.eye(3)
 STACK = RNG.standard_normal((2, 3, 3)) + 2 * np.eye(3)
@@ -41,6 +44,7 @@ ROWS: dict[str, list[Example]] = {
         E(lambda a: np.linalg.tensorinv(a.reshape(3, 3), ind=1), A), E(lambda a: np.linalg.cond(a, 1), A),
     ],
     "det": [E(np.linalg.det, A), E(np.linalg.det, STACK), E(np.linalg.det, SINGULAR), E(np.linalg.det, A[:1, :1])],
+    "cofactors": [E(lambda a: bind(cofactors_p, a), a) for a in (A, STACK, SINGULAR, 2.0 * np.eye(3), np.zeros((2, 2)), A[:1, :1])],
     "slogdet": [E(lambda a: np.linalg.slogdet(a)[1], A), E(lambda a: np.linalg.slogdet(spd(a)).logabsdet, STACK), E(lambda a: np.linalg.slogdet(a)[0], A)],
     "cholesky": [E(lambda a: np.linalg.cholesky(spd(a)), A), E(lambda a: np.linalg.cholesky(spd(a)), STACK), E(np.linalg.cholesky, spd(A))],
     "eigh": [
