@@ -183,7 +183,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     if n > 1:
         j = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, n - 2)
         x0, x1, f0, f1 = (getitem(values, at) for values in (xp, fp) for at in (j, j + 1))
-        inside = (f1 - f0) / (x1 - x0) * (x - x0) + f0
+        inside = (f1 - f0) / select(x1 != x0, x1 - x0, 1.0) * (x - x0) + f0  # equal knots lie outside
         found = select(above, fp[n - 1], inside)
     if right is not None:
         found = select(x > xp[n - 1], right, found)
