@@ -3,8 +3,8 @@
     python experiments/speed/floor.py --dtypes float32 float64
 
 The products are those of the compiled step and of its adjoint, each timed by itself at its own shape and dtype
-(`np.dot` into a buffer, best of several); what a step keeps for the backward run is written once and read once at the
-measured copy rate. No elementwise work and no Python is counted, so that nothing built on NumPy's products can be faster.
+(`np.dot` into a buffer, best of several); what a step keeps for the backward run is written once and read once at
+the measured copy rate. No elementwise work and no Python is counted, so that nothing built on NumPy's products can be faster.
 """
 
 from __future__ import annotations
@@ -52,14 +52,18 @@ def copy_rate(dtype: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"])
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS))
     parser.add_argument("--core", type=int, default=0)
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.core})
-    table = Table("workload", "Mflop training", "Mflop hyper", "kB kept", "floor training µs", "floor hyper µs")
+    table = Table(
+        "workload", "Mflop training", "Mflop hyper", "kB kept", "floor training µs", "floor hyper µs"
+    )
     for name in options.workloads:
         for dtype in options.dtypes:
             workload = load(name, dtype, steps=2)

@@ -1,6 +1,6 @@
 """Draw results.json: how many times faster (or slower) hypergrad is than each peer, as ratios.svg and ratios.png.
 
-    python experiments/speed/plot.py [results.json]
+python experiments/speed/plot.py [results.json]
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ HERE = Path(__file__).parent
 
 def best(rows: list[dict], peer: str) -> float:
     """Hypergradient time of a peer's better variant, in µs a step."""
-    return min((row["hypergradient_us_per_step"] for row in rows if row["peer"] == peer), default=float("nan"))
+    return min(
+        (row["hypergradient_us_per_step"] for row in rows if row["peer"] == peer), default=float("nan")
+    )
 
 
 def main() -> None:

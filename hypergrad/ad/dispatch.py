@@ -29,7 +29,7 @@ from hypergrad.ad import (
     numpy_ufuncs,
     numpy_values,
 )
-from hypergrad.ad.primitives import contraction
+from hypergrad.ad.primitives import contraction, special
 from hypergrad.ad.primitives.complex import conj
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply, expit_p
 from hypergrad.ad.primitives.linear import convert
@@ -85,6 +85,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.matmul: contraction.matmul,
     "expit": _expit,
     **numpy_products.UFUNCS,
+    **special.UFUNCS,
 }
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {

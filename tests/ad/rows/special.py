@@ -1,0 +1,34 @@
+# ruff: noqa: E501 - a table
+"""Rows of hypergrad.ad.primitives.special."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.special as sp
+from examples import Example, P, U, V, ex
+
+
+def row(f, *points):
+    return [ex(f, *(p if isinstance(p, tuple) else (p,)), exact=False) for p in points]
+
+
+H = np.array([0.15, 0.4, 0.62, 0.9])
+
+ROWS: dict[str, list[Example]] = {
+    **{name: row(getattr(sp, name), V, V[0]) for name in ("erf", "erfc", "erfcx", "ndtr", "log_ndtr", "log_expit", "i0", "i1", "j0", "j1", "dawsn")},
+    **{name: row(getattr(sp, name), P) for name in ("gammaln", "gamma", "rgamma", "psi", "y0", "y1", "k0", "k1", "expi", "exp1", "entr")},
+    **{name: row(getattr(sp, name), V) for name in ("i0e", "i1e")},
+    "erfinv": row(sp.erfinv, U), "erfcinv": row(sp.erfcinv, U + 1.0), "ndtri": row(sp.ndtri, H), "logit": row(sp.logit, H),
+    "beta": row(sp.beta, (P, P[::-1])), "betaln": row(sp.betaln, (P, 2.0 * P), (P, P[0])),
+    "gammainc": row(lambda x: sp.gammainc(np.array(1.7), x), P), "gammaincc": row(lambda x: sp.gammaincc(np.array([1.7, 0.4, 2.0, 1.0]), x), P),
+    "xlogy": row(sp.xlogy, (V, P), (P[0], P)), "xlog1py": row(sp.xlog1py, (V, P)),
+    "rel_entr": row(sp.rel_entr, (P, P[::-1] + 0.1)), "kl_div": row(sp.kl_div, (P, P[::-1] + 0.1)),
+    "zeta": row(lambda x: _zeta(x), P),
+}  # fmt: skip
+
+
+def _zeta(x):
+    from hypergrad.ad.primitives.special import SPECIAL
+    from hypergrad.ad.trace import bind, is_traced
+
+    return bind(SPECIAL["zeta"], np.array(2.0, x.dtype), x) if is_traced(x) else sp.zeta(x.dtype.type(2.0), x)
