@@ -4,7 +4,8 @@
 
 The products are those of the compiled step and of its adjoint, each timed by itself at its own shape and dtype
 (`np.dot` into a buffer, best of several); what a step keeps for the backward run is written once and read once at
-the measured copy rate. No elementwise work and no Python is counted, so that nothing built on NumPy's products can be faster.
+the measured copy rate. No elementwise work and no Python is counted: nothing built on NumPy's products can be
+faster.
 """
 
 from __future__ import annotations
