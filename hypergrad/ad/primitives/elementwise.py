@@ -240,7 +240,7 @@ ELEMENTWISE: tuple[Primitive, ...] = (
     elementwise(np.cbrt, lambda out, x: 1.0 / (3.0 * _zero_to_inf(out * out))),
     elementwise(np.exp, lambda out, x: out),
     elementwise(np.exp2, lambda out, x: out * _LOG2),
-    elementwise(np.expm1, lambda out, x: out + 1.0),
+    elementwise(np.expm1, lambda out, x: np.exp(x)),
     elementwise(np.log, lambda out, x: 1.0 / x),
     elementwise(np.log2, lambda out, x: 1.0 / (x * _LOG2)),
     elementwise(np.log10, lambda out, x: 1.0 / (x * _LOG10)),
