@@ -26,10 +26,10 @@ from hypergrad.unroll.trajectory import Trajectory
 
 
 def seconds(call: Any) -> float:
-    """Best time of one call."""
-    timer = timeit.Timer(call)
-    number, _ = timer.autorange()
-    return min(timer.repeat(3, max(number // 10, 1))) / max(number // 10, 1)
+    """Best time of one call, of five rounds of about a millisecond."""
+    once = min(timeit.repeat(call, number=1, repeat=3))
+    number = max(1, int(1e-3 / once))
+    return min(timeit.repeat(call, number=number, repeat=5)) / number
 
 
 def products(equations: Iterable[Any]) -> tuple[float, float]:
