@@ -32,7 +32,7 @@ NOTES: dict[str, str] = {
     "pad": "constant, edge, reflect, symmetric, wrap", "sinc": "series near 0", "convolve": "both operands", "correlate": "both operands",
     "mod": "slope 1 and -floor(x/y); jumps ignored", "remainder": "slope 1 and -floor(x/y); jumps ignored", "fmod": "as remainder, towards 0",
     "logaddexp": "no overflow", "nan_to_num": "slope 0 where replaced", "piecewise": "each piece sees its own entries only",
-    "apply_along_axis": "one trace a slice", "einsum": "contracted in pairs as matrix products", "real_if_close": "refuses traced values",
+    "apply_along_axis": "one trace a slice", "einsum": "contracted in pairs as matrix products", "real_if_close": "real numbers only",
     "bincount": "weights; the integers are plain", "histogram": "refuses traced values", "tri": "plain data",
     "linalg.cholesky": "of one triangle, as NumPy reads it", "linalg.eigh": "values; vectors, and second derivatives, where values differ",
     "linalg.eigvalsh": "second derivatives where values differ", "linalg.svd": "values; vectors, and second derivatives, where values differ", "linalg.qr": "reduced, of full rank",

@@ -148,6 +148,9 @@ def _angle(z: Any, deg: bool = False) -> Any:
 
 
 def _real_if_close(a: Any, tol: Any = 100) -> Any:
+    a = array_of(a)
+    if a.dtype.kind != "c":
+        return a
     raise ShapeError(
         f"np.real_if_close decides by numbers that are not known when tracing, at {source_line()}; use np.real"
     )
