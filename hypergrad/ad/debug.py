@@ -81,15 +81,17 @@ class Watch:
         index = _bad(array)
         entry = array[index]
         count = int((~np.isfinite(array)).sum())
-        backward = (
-            any(word in program.name for word in ("vjp", "late", "transpose")) and "keep" not in program.name
-        )
+        phase = "forward run"
+        if program.name.startswith(("late", "transpose")):
+            phase = "backward run"
+        elif "vjp" in program.name and not program.name.startswith("keep"):
+            phase = "run with derivatives"
         place = f" at {where}" if where else ""
         step = "" if self.step is None else f", step t={self.step}"
         at = f" at index {tuple(map(int, index))} of shape {array.shape}" if array.ndim else ""  # type: ignore[arg-type]
         return (
             f"{what} gave {entry}{at} ({count} of {array.size} not finite){place}, in the "
-            f"{'backward' if backward else 'forward'} run of {program.name}{step}; {more}"
+            f"{phase} of {program.name}{step}; {more}"
         )
 
 
