@@ -15,7 +15,7 @@ from hypergrad.ad.program import ArrayType, Const, Equation, Program, Var
 from hypergrad.ad.trace import Tracer, bind, is_traced, trace, type_of
 from hypergrad.errors import ShapeError, TreeError
 
-__all__ = ["captured", "cond", "scan"]
+__all__ = ["captured", "cond", "scan", "strong_array"]
 
 
 def captured(program: Program) -> tuple[Program, list[Tracer]]:
@@ -56,7 +56,7 @@ def _rebuild(arrays: Sequence[Any], places: list[Any], structure: tree.Structure
     return structure.unflatten([next(stream) if place is ARRAY else place for place in places])
 
 
-def _strong(array: Any) -> Any:
+def strong_array(array: Any) -> Any:
     """An array of its own dtype: a Python number becomes one."""
     array = array if is_traced(array) else np.asarray(array)
     return convert(array, array.dtype) if is_traced(array) and array.type.weak else array
@@ -87,7 +87,7 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
     if pred.shape != ():
         raise ShapeError(f"cond needs one bool, got shape {pred.shape}; use np.where for arrays")
     arrays, places, structure = _leaves(operands, "an operand of cond")
-    arrays = [_strong(a) for a in arrays]
+    arrays = [strong_array(a) for a in arrays]
     outs: list[Results] = []
     programs = []
     for function in (true_fun, false_fun):
@@ -95,7 +95,7 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
         def flat(*tracers: Any, function: Callable[..., Any] = function) -> list[Any]:
             found, results = Results.of(function(*_rebuild(tracers, places, structure)), name_of(function))
             outs.append(found)
-            return [_strong(x) for x in results]
+            return [strong_array(x) for x in results]
 
         programs.append(trace(flat, [type_of(a) for a in arrays], name_of(function)))
     names = f"{name_of(true_fun)} and {name_of(false_fun)}"
@@ -152,7 +152,7 @@ def scan(
     name = name_of(f)
     carry, places, structure = _leaves(init, "the carry of scan")
     rows, row_places, row_structure = _leaves(xs, "xs of scan")
-    rows = [_strong(x) for x in rows]
+    rows = [strong_array(x) for x in rows]
     lengths = {np.shape(x)[0] if np.ndim(x) else None for x in rows} | (
         {length} if length is not None else set()
     )
@@ -161,7 +161,7 @@ def scan(
             f"scan needs xs of one common length, or length=; got shapes {[np.shape(x) for x in rows]}, length={length}"
         )
     (steps,) = lengths
-    carry = [_strong(c) for c in carry]
+    carry = [strong_array(c) for c in carry]
     outs: dict[str, Results] = {}
     paths = structure.paths()
 
@@ -175,7 +175,7 @@ def scan(
         if after_structure != structure or len(after) != len(carry):
             raise TreeError(f"{name} returns the carry {after_structure}, expected {structure} as init")
         outs["y"], ys = Results.of(result[1], name)
-        return [*(_strong(a) for a in after), *(_strong(y) for y in ys)]
+        return [*(strong_array(a) for a in after), *(strong_array(y) for y in ys)]
 
     for attempt in range(2):
         types = [*(type_of(c) for c in carry), *(ArrayType(np.shape(x)[1:], type_of(x).dtype) for x in rows)]

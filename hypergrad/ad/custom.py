@@ -10,7 +10,7 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.ad.arguments import ARRAY, Results, as_value, is_static, name_of
-from hypergrad.ad.control import captured
+from hypergrad.ad.control import captured, strong_array
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.primitives.control import Body
 from hypergrad.ad.primitives.custom import custom_p
@@ -68,13 +68,13 @@ class _Call:
         self.name = name_of(f)
         self.places = [leaf if is_static(leaf) else ARRAY for leaf in leaves]
         arrays = [as_value(leaf, f"an argument of {self.name}") for leaf in leaves if not is_static(leaf)]
-        self.arrays = [_strong(a) for a in arrays]
+        self.arrays = [strong_array(a) for a in arrays]
         self.out = Results()
 
     def __call__(self) -> Any:
         def flat(*tracers: Any) -> list[Any]:
             self.out, results = Results.of(self.f(*self._args(tracers)), self.name)
-            return [_strong(x) for x in results]
+            return [strong_array(x) for x in results]
 
         program = trace(flat, [type_of(a) for a in self.arrays], self.name)
         if captured(program)[1]:
@@ -108,7 +108,7 @@ class _Call:
             if derivative and (leaf is None or not kind.differentiable):
                 found.append(None)
                 continue
-            array = _strong(as_value(leaf, f"{what} of {self.name}"))
+            array = strong_array(as_value(leaf, f"{what} of {self.name}"))
             if array.shape != kind.shape:
                 raise ShapeError(f"{what} of {self.name} has shape {array.shape}, expected {kind.shape}")
             found.append(convert(array, kind.dtype))
@@ -164,7 +164,7 @@ class _Call:
                 array = (
                     np.zeros(kind.shape, kind.dtype)
                     if leaf is None
-                    else _strong(as_value(leaf, "a cotangent"))
+                    else strong_array(as_value(leaf, "a cotangent"))
                 )
                 if array.shape != kind.shape:
                     raise ShapeError(
@@ -184,9 +184,3 @@ class _Call:
             ) from None
         stream = iter(evaluate(forward, [t for t in tangents if t is not None]))
         return tuple(values), [next(stream) if m else None for m in moving]
-
-
-def _strong(array: Any) -> Any:
-    """An array of its own dtype: a Python number becomes one."""
-    array = array if is_traced(array) else np.asarray(array)
-    return convert(array, array.dtype) if is_traced(array) and array.type.weak else array
