@@ -52,7 +52,7 @@ MISUSES = {
     "np.linalg.eig": (lambda x: np.linalg.eig(np.outer(x, x))[0].sum(), X, "eigh"),
     "np.fft": (lambda x: np.sum(np.fft.fft(x, norm="half").real), X, "norm must be"),
     "ufunc without a rule": (lambda x: np.sum(np.nextafter(x, 1.0)), X, "nextafter"),
-    "ufunc of SciPy without a rule": (lambda x: np.sum(scipy.special.jv(2, x)), X, "jv"),
+    "ufunc of SciPy without a rule": (lambda x: np.sum(scipy.special.struve(2, x)), X, "struve"),
     "ufunc method": (lambda x: np.sum(np.divide.accumulate(x)), X, "accumulate"),
     "where= of a ufunc": (lambda x: np.sum(np.exp(x, where=np.array([True, False, True]))), X, "where"),
     "scipy.special.logsumexp": (lambda x: scipy.special.logsumexp(x), X, "hg.nn"),

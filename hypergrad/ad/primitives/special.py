@@ -137,6 +137,26 @@ _PARTIALS: dict[str, list[Partial | None]] = {
     "k1": [lambda out, x: -_f("k0", x) - out / x],
     "expi": [lambda out, x: np.exp(x) / x],
     "exp1": [lambda out, x: -np.exp(-x) / x],
+    "jv": [None, lambda out, v, x: 0.5 * (_f("jv", v - 1.0, x) - _f("jv", v + 1.0, x))],
+    "yv": [None, lambda out, v, x: 0.5 * (_f("yv", v - 1.0, x) - _f("yv", v + 1.0, x))],
+    "iv": [None, lambda out, v, x: 0.5 * (_f("iv", v - 1.0, x) + _f("iv", v + 1.0, x))],
+    "kv": [None, lambda out, v, x: -0.5 * (_f("kv", v - 1.0, x) + _f("kv", v + 1.0, x))],
+    "betainc": [
+        None,
+        None,
+        lambda out, a, b, x: np.exp(
+            _f("xlogy", a - 1.0, x) + _f("xlog1py", b - 1.0, -x) - _f("betaln", a, b)
+        ),
+    ],
+    "boxcox": [lambda out, x, p: x ** (p - 1.0), None],
+    "inv_boxcox": [lambda out, y, p: out ** (1.0 - p), None],
+    "huber": [
+        lambda out, d, r: np.maximum(np.absolute(r) - d, 0.0),
+        lambda out, d, r: np.clip(r, -d, d),
+    ],
+    "pseudo_huber": [None, lambda out, d, r: r / np.sqrt(1.0 + (r / d) ** 2)],
+    "exprel": [lambda out, x: select(x != 0, (np.exp(x) - out) / _safe(x), 0.5)],
+    "cosm1": [lambda out, x: -np.sin(x)],
     "dawsn": [lambda out, x: 1.0 - 2.0 * x * out],
 }
 for _name, _partials in _PARTIALS.items():

@@ -23,6 +23,10 @@ ROWS: dict[str, list[Example]] = {
     "gammainc": row(lambda x: sp.gammainc(np.array(1.7), x), P), "gammaincc": row(lambda x: sp.gammaincc(np.array([1.7, 0.4, 2.0, 1.0]), x), P),
     "xlogy": row(sp.xlogy, (V, P), (P[0], P)), "xlog1py": row(sp.xlog1py, (V, P)),
     "rel_entr": row(sp.rel_entr, (P, P[::-1] + 0.1)), "kl_div": row(sp.kl_div, (P, P[::-1] + 0.1)),
+    **{name: row(lambda x, f=f: f(np.array(1.5), x), P) for name, f in {"jv": sp.jv, "yv": sp.yv, "iv": sp.iv, "kv": sp.kv}.items()},
+    "betainc": row(lambda x: sp.betainc(np.array(1.7), np.array(2.4), x), H), "boxcox": row(lambda x: sp.boxcox(x, np.array([0.5, 2.0, -1.0, 0.0])), P),
+    "inv_boxcox": row(lambda y: sp.inv_boxcox(y, np.array(0.5)), P), "huber": row(sp.huber, (P, 1.3 * V), (P[0], V)),
+    "pseudo_huber": row(lambda r: sp.pseudo_huber(np.array(0.7), r), V), "exprel": row(sp.exprel, V), "cosm1": row(sp.cosm1, V),
     "zeta": row(lambda x: _zeta(x), P),
 }  # fmt: skip
 
