@@ -14,6 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from hypergrad.ad.primitives.elementwise import select_p
+from hypergrad.ad.primitives.indexing import keeps_all as _keeps_all
+from hypergrad.ad.primitives.linear import reshape_p
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Program, Var
 
 __all__ = ["guarded"]
@@ -35,7 +37,7 @@ def guarded(program: Program) -> Program:
     if all(eq.primitive.name != "select" for eq in program.equations):
         return program
     made = {var: n for n, eq in enumerate(program.equations) for var in eq.outputs}
-    guards, delayed = _guards(program, made)
+    guards, delayed = _guards(program)
     if not guards:
         return program
     rewriting = _Rewriting(program, made, guards)
@@ -50,7 +52,8 @@ def guarded(program: Program) -> Program:
     return Program(program.inputs, tuple(rewriting.equations), tuple(outputs), program.name)
 
 
-Guards = dict[int, list[tuple[Atom, bool]]]
+Shape = tuple[int, ...]
+Guards = dict[int, list[tuple[Atom, bool, Shape]]]  # condition, side, shape that the condition takes there
 
 
 class _Rewriting:
@@ -72,7 +75,7 @@ class _Rewriting:
             n = waiting[-1]
             needs = [
                 *self.program.equations[n].inputs,
-                *(condition for condition, _ in self.guards.get(n, ())),
+                *(guard[0] for guard in self.guards.get(n, ())),
             ]
             missing = [
                 self.made[atom]
@@ -90,9 +93,11 @@ class _Rewriting:
     def _append(self, number: int) -> None:
         eq = self.program.equations[number]
         inputs = [self.read(atom) for atom in eq.inputs]
-        for condition, taken in self.guards.get(number, ()):
+        for condition, taken, shape in self.guards.get(number, ()):
             place, safe = _STEEP[eq.primitive.name]
-            inputs[place] = self._harmless(self.read(condition), inputs[place], safe, taken, eq.where)
+            inputs[place] = self._harmless(
+                self._shaped(condition, shape), inputs[place], safe, taken, eq.where
+            )
         types = eq.primitive.types([atom.type for atom in inputs], eq.params)
         outputs = eq.outputs
         if any(
@@ -101,6 +106,14 @@ class _Rewriting:
             outputs = tuple(Var(t) for t in types)  # the condition is of more entries than the operand
             self.renamed.update(zip(eq.outputs, outputs, strict=True))
         self.equations.append(Equation(eq.primitive, tuple(inputs), outputs, eq.params, eq.where))
+
+    def _shaped(self, condition: Atom, shape: Shape) -> Atom:
+        condition = self.read(condition)
+        if condition.type.shape == shape:
+            return condition
+        out = Var(ArrayType(shape, condition.type.dtype))
+        self.equations.append(Equation(reshape_p, (condition,), (out,), {"shape": shape}, ""))
+        return out
 
     def _harmless(self, condition: Atom, x: Atom, safe: float, taken: bool, where: str) -> Atom:
         """x where the branch is taken, else `safe`."""
@@ -112,7 +125,7 @@ class _Rewriting:
         return out
 
 
-def _guards(program: Program, made: dict[Var, int]) -> tuple[Guards, set[int]]:
+def _guards(program: Program) -> tuple[Guards, set[int]]:
     """For each steep equation that only branches read, their conditions and sides; all equations of such branches."""
     readers: dict[Var, list[tuple[int, int]]] = {}
     for n, eq in enumerate(program.equations):
@@ -125,37 +138,53 @@ def _guards(program: Program, made: dict[Var, int]) -> tuple[Guards, set[int]]:
     for n in range(len(program.equations) - 1, -1, -1):
         eq = program.equations[n]
         for place in (1, 2) if eq.primitive.name == "select" else ():
-            chain = _branch(program, n, place, made, readers, outputs)
+            chain = _branch(program, n, place, readers, outputs)
             steep = [i for i in chain if program.equations[i].primitive.name in _STEEP]
             if steep:
-                delayed |= chain
+                delayed |= set(chain)
             for i in steep:
-                guards.setdefault(i, []).append((eq.inputs[0], place == 1))
+                guards.setdefault(i, []).append((eq.inputs[0], place == 1, chain[i]))
     return guards, delayed
 
 
 def _branch(
-    program: Program, number: int, place: int, made: dict[Var, int], readers: dict[Var, list[tuple[int, int]]],
-    outputs: set[Var],
-) -> set[int]:  # fmt: skip
-    """The elementwise equations whose results nothing but this branch reads."""
+    program: Program, number: int, place: int, readers: dict[Var, list[tuple[int, int]]], outputs: set[Var]
+) -> dict[int, Shape]:
+    """The equations whose results nothing but this branch reads, each with the shape of the condition there."""
     eq = program.equations[number]
     shape = eq.outputs[0].type.shape
-    chain: set[int] = set()
-    waiting = [eq.inputs[place]]
-    while waiting:
-        atom = waiting.pop()
-        n = made.get(atom) if isinstance(atom, Var) else None
-        if n is None or n in chain or atom in outputs:
-            continue
+    chain: dict[int, Shape] = {}
+    for n in range(number - 1, -1, -1):
         inner = program.equations[n]
+        if len(inner.outputs) > 1 or inner.outputs[0] in outputs:
+            continue
+        (out,) = inner.outputs
+        seen: set[Shape | None] = set()
+        for m, p in readers.get(out, ()):
+            if m == number and p == place:
+                seen.add(eq.inputs[0].type.shape)
+            else:
+                seen.add(_below(program.equations[m], chain[m]) if m in chain else None)
+        if len(seen) != 1 or None in seen:
+            continue
         plain = inner.primitive.ufunc is not None and inner.primitive.name != "matmul"
-        if not plain and inner.primitive.name != "select":
+        if not plain and inner.primitive.name != "select" and not _reshapes(inner):
             continue
-        if any((m, p) != (number, place) and m not in chain for m, p in readers[inner.outputs[0]]):
+        if len(out.type.shape) > len(shape):
             continue
-        if len(np.broadcast_shapes(inner.outputs[0].type.shape, shape)) > len(shape):
-            continue
-        chain.add(n)
-        waiting += inner.inputs
+        (found,) = seen
+        chain[n] = found  # type: ignore[assignment]
     return chain
+
+
+def _reshapes(eq: Equation) -> bool:
+    """Whether an equation only gives its operand another shape."""
+    name = eq.primitive.name
+    return name == "reshape" or (name == "index" and _keeps_all(eq.inputs[0].type.shape, eq.params["spec"]))
+
+
+def _below(eq: Equation, shape: Shape) -> Shape | None:
+    """The shape of the condition at the operands of `eq`, given that at its result; None: it cannot be told."""
+    if not _reshapes(eq):
+        return shape
+    return eq.inputs[0].type.shape if shape == eq.outputs[0].type.shape else None

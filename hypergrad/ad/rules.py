@@ -13,6 +13,7 @@ import numpy as np
 
 from hypergrad.ad.primitives.contraction import matmul_p
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC
+from hypergrad.ad.primitives.indexing import keeps_all
 from hypergrad.ad.primitives.linear import permute_p, reduce_sum_p, reshape_p
 from hypergrad.ad.program import ArrayType, Atom, Const, Primitive
 from hypergrad.ad.rules_updates import index_of_update, update_of_update
@@ -145,7 +146,7 @@ def _reshape(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
 def _index(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
     """An index that only drops and adds axes of length 1 is a reshape; see also `index_of_update`."""
     shape, spec = inputs[0].type.shape, params["spec"]
-    if not _keeps_all(shape, spec):
+    if not keeps_all(shape, spec):
         return index_of_update(context, inputs, params, where)
     axes = iter(shape)
     found: list[int] = []
@@ -160,18 +161,9 @@ def _index(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
 
 
 def _scatter(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:
-    if not _keeps_all(params["shape"], params["spec"]):
+    if not keeps_all(params["shape"], params["spec"]):
         return None
     return context.one(reshape_p, inputs[0], shape=params["shape"], where=where)
-
-
-def _keeps_all(shape: tuple[int, ...], spec: Any) -> bool:
-    """Whether a basic index keeps every entry, in order."""
-    lengths = iter(shape)
-    return all(
-        item is None or (item == (0, next(lengths), 1) if isinstance(item, tuple) else next(lengths) == 1)
-        for item in spec
-    )
 
 
 def _permute(context: Any, inputs: Any, params: Any, where: str) -> Atom | None:

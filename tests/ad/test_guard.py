@@ -27,6 +27,9 @@ CASES = {
     "nested": lambda x: np.where(x > 0, np.where(x < 1, np.log(x) / (1 - x), 3.0), 0.0),
     "overflow": lambda x: np.where(x < 0.5, np.exp(400.0 * x), x),
     "column": lambda x: np.where((x > 0)[:, None], np.log(x[:, None]) * np.ones(3), 0.0),
+    "behind an index": lambda x: np.where((x > 0)[:, None], np.log(x)[:, None] * np.ones(3), 0.0),
+    "behind a reshape": lambda x: np.where((x > 0).reshape(2, 2), np.sqrt(x).reshape(2, 2), 0.0),
+    "diamond": lambda x: np.where(x > 0, (lambda y: np.sin(y) * y + np.cos(y) / y)(np.log(x) + 3.0), 0.0),
     "number": lambda x: np.where(x[1] > 0, np.log(x[1]), x[1]),
 }  # fmt: skip
 

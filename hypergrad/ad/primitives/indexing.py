@@ -25,6 +25,7 @@ __all__ = [
     "gather_p",
     "getitem",
     "index_p",
+    "keeps_all",
     "read_index",
     "scatter_add_p",
     "scatter_p",
@@ -353,3 +354,12 @@ def _slice(item: slice, length: int) -> tuple[int, int | None, int]:
     if step < 0 and start < 0:
         return (0, 0, 1)  # nothing: -1 would count from the end
     return (start, None if step < 0 and stop < 0 else stop, step)
+
+
+def keeps_all(shape: tuple[int, ...], spec: Any) -> bool:
+    """Whether a basic index keeps every entry, in order."""
+    lengths = iter(shape)
+    return all(
+        item is None or (item == (0, next(lengths), 1) if isinstance(item, tuple) else next(lengths) == 1)
+        for item in spec
+    )
