@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import array_of, axis_list, integer, reject, sizes_of
+from hypergrad.ad.options import array_of, axis_list, reject, sizes_of
 from hypergrad.ad.primitives.elementwise import select
 from hypergrad.ad.primitives.linear import convert, reshape
 from hypergrad.ad.trace import Tracer, source_line
-from hypergrad.errors import ShapeError, TracingError, UnsupportedError
+from hypergrad.errors import ShapeError, TracingError
 
 __all__ = ["FUNCTIONS"]
 
@@ -24,63 +24,6 @@ def _plain(value: Any, what: str) -> np.ndarray:
             f"{what} must be known when tracing, at {source_line()}; pass them as plain data, or use np.where"
         )
     return np.asarray(value)
-
-
-# Padding -------------------------------------------------------------------------------------------------
-_MAPS = ("edge", "reflect", "symmetric", "wrap")
-
-
-def _pairs(width: Any, ndim: int, what: str) -> list[tuple[Any, Any]]:
-    """(before, after) of each axis, from one number, one pair, or a pair an axis."""
-    if isinstance(width, dict):
-        return [_pairs(width.get(i, width.get(i - ndim, 0)), 1, what)[0] for i in range(ndim)]
-    if isinstance(width, Tracer):
-        full = np.broadcast_to(width, (ndim, 2))
-        return [(full[i, 0], full[i, 1]) for i in range(ndim)]
-    if (
-        any(isinstance(x, Tracer) for x in np.ravel(np.asarray(width, dtype=object)))
-        if isinstance(width, list | tuple)
-        else False
-    ):
-        return [tuple(width)] * ndim if not isinstance(width[0], list | tuple) else [tuple(w) for w in width]
-    try:
-        full = np.broadcast_to(np.asarray(width), (ndim, 2))
-    except ValueError:
-        raise ShapeError(f"np.pad: {what}={width} does not fit {ndim} axes, at {source_line()}") from None
-    return [(full[i, 0], full[i, 1]) for i in range(ndim)]
-
-
-def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    a = array_of(array)
-    widths = [
-        (integer(before, "pad: a width"), integer(after, "pad: a width"))
-        for before, after in _pairs(pad_width, a.ndim, "pad_width")
-    ]
-    if any(n < 0 for pair in widths for n in pair):
-        raise ShapeError(f"np.pad: a width in {pad_width} is negative, at {source_line()}")
-    if mode == "constant":
-        values = _pairs(options.pop("constant_values", 0), a.ndim, "constant_values")
-        reject("pad", **{name: (value, None) for name, value in options.items()})
-        for axis, ((before, after), ends) in enumerate(zip(widths, values, strict=True)):
-            parts = [a]
-            for count, end, first in ((before, ends[0], True), (after, ends[1], False)):
-                if count:
-                    shape = (*a.shape[:axis], count, *a.shape[axis + 1 :])
-                    block = np.broadcast_to(array_of(end), shape).astype(a.dtype)
-                    parts.insert(0 if first else len(parts), block)
-            a = np.concatenate(parts, axis=axis) if len(parts) > 1 else a
-        return a
-    if mode not in _MAPS:
-        raise UnsupportedError(
-            f"np.pad with mode={mode!r} has no derivative rule, at {source_line()}; "
-            f"use one of constant, {', '.join(_MAPS)}"
-        )
-    kind = options.pop("reflect_type", "even")
-    reject("pad", reflect_type=(kind, "even"), **{name: (value, None) for name, value in options.items()})
-    for axis, pair in enumerate(widths):
-        if any(pair):
-            a = np.take(a, np.pad(np.arange(a.shape[axis]), pair, mode=mode), axis=axis)
-    return a
 
 
 # Joining and cutting ---------------------------------------------------------------------------------------
@@ -315,8 +258,32 @@ def _fix(x: Any, out: Any = None) -> Any:
     return np.trunc(x)
 
 
+def _sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Any:  # fmt: skip
+    reject("sliding_window_view", writeable=(writeable, False))
+    x, lengths = array_of(x), sizes_of(window_shape, "sliding_window_view")
+    axes = (
+        tuple(range(x.ndim)) if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    )
+    if len(axes) != len(lengths):
+        raise ShapeError(
+            f"sliding_window_view: window_shape={window_shape} for {len(axes)} axes, at {source_line()}; "
+            "give one length an axis"
+        )
+    for item, length in zip(axes, lengths, strict=True):
+        place = axis_list(item, x.ndim, "sliding_window_view")[0]
+        count = x.shape[place] - length + 1
+        if length < 0 or count < 1:
+            raise ShapeError(
+                f"sliding_window_view: a window of {length} along an axis of {x.shape[place]}, at {source_line()}"
+            )
+        windows = np.arange(count)[:, None] + np.arange(length)
+        x = np.moveaxis(np.take(x, windows, axis=place), place + 1, -1)
+    return x
+
+
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    np.pad: _pad,
     np.append: _append,
     np.insert: _insert,
     np.delete: _delete,
@@ -333,6 +300,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.rollaxis: _rollaxis,
     np.diag: _diag,
     np.diagflat: lambda v, k=0: _diag(np.ravel(array_of(v)), k),
+    np.lib.stride_tricks.sliding_window_view: _sliding_window_view,
     np.select: _select,
     np.piecewise: _piecewise,
     np.choose: _choose,

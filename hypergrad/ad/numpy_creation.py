@@ -90,12 +90,13 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     return _kept(np.full(sizes, fill_value, None if dtype is None else _dtype(dtype)))
 
 
-def array(object: Any, dtype: Any = None) -> Any:
+def array(object: Any, dtype: Any = None, *, ndmin: int = 0) -> Any:
     """``np.array(object, dtype)``, where the numbers in nested lists may be traced.
 
     Args:
         object: an array, a number, or nested lists and tuples of them, all of one shape at each level.
         dtype: default: NumPy's promotion of the entries.
+        ndmin: least number of axes; axes of length 1 come first.
 
     Returns:
         A copy: an ndarray; while a function is traced, a traced array to which values can be written.
@@ -105,8 +106,9 @@ def array(object: Any, dtype: Any = None) -> Any:
     """
     leaves: list[Any] = []
     shape = _gather(object, leaves)
+    shape = (1,) * (ndmin - len(shape)) + shape
     if not any(map(is_traced, leaves)):
-        plain = np.array(object, None if dtype is None else _dtype(dtype))
+        plain = np.array(object, None if dtype is None else _dtype(dtype), ndmin=ndmin)
         _dtype(plain.dtype)
         return _kept(plain)
     kind = _dtype(np.result_type(*(leaf.dtype for leaf in leaves)) if dtype is None else dtype)

@@ -84,6 +84,9 @@ _CONTINUOUS = {
     "normal_unbiased": (3 / 8, 3 / 8), "interpolated_inverted_cdf": (0.0, 1.0),
 }  # fmt: skip
 
+_OF_ONE_ENTRY = ("inverted_cdf", "closest_observation", "lower", "higher", "nearest")
+_METHODS = (*_CONTINUOUS, *_OF_ONE_ENTRY, "averaged_inverted_cdf", "midpoint")
+
 
 def _place(q: Any, n: Any, method: str) -> tuple[Any, Any]:
     """Number of the value below a quantile, and the weight of the one above."""
@@ -93,6 +96,16 @@ def _place(q: Any, n: Any, method: str) -> tuple[Any, Any]:
         at = np.clip(at, 0, n - 1)
         below = np.floor(at)
         return below, at - below
+    if method == "inverted_cdf":  # the smallest value with a share of at least q up to it
+        return np.maximum(np.ceil(n * q - 1.0), 0), 0.0
+    if method == "averaged_inverted_cdf":  # with the next one where the share is q exactly
+        at = n * q - 1.0
+        share = np.where(np.floor(at) == at, 0.5, 1.0) * (at >= 0)
+        return np.maximum(np.floor(at), 0), share
+    if method == "closest_observation":  # the even one, counted from 1, of two that are as close
+        at = n * q - 1.5
+        even = (np.floor(at) == at) & (np.floor(at) % 2 == 1)
+        return np.maximum(np.floor(at) + np.where(even, 0.0, 1.0), 0), 0.0
     at = (n - 1) * q
     if method == "lower":
         return np.floor(at), 0.0
@@ -103,8 +116,7 @@ def _place(q: Any, n: Any, method: str) -> tuple[Any, Any]:
     if method == "nearest":
         return np.rint(at), 0.0
     raise UnsupportedError(
-        f"np.quantile: no rule for method={method!r}, at {source_line()}; use one of "
-        f"{', '.join([*_CONTINUOUS, 'lower', 'higher', 'midpoint', 'nearest'])}"
+        f"np.quantile: no rule for method={method!r}, at {source_line()}; use one of {', '.join(_METHODS)}"
     )
 
 
@@ -138,7 +150,7 @@ def _quantile_of(name: str, ignore_nan: bool, scale: float) -> Callable[..., Any
         n: Any = rows.shape[-1]
         if ignore_nan:
             n = np.maximum(np.sum(~missing, axis=-1), 1)
-        kind = a.dtype if method in ("lower", "higher", "nearest") else np.result_type(a.dtype, q.dtype)
+        kind = a.dtype if method in _OF_ONE_ENTRY else np.result_type(a.dtype, q.dtype)
         found = []
         flat = reshape(q, (q.size,)) if isinstance(q, Tracer) else q.ravel()
         for i in range(q.size):

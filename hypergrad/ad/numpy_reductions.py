@@ -10,51 +10,119 @@ import numpy as np
 
 from hypergrad.ad.options import NO_VALUE, array_of, flag, reject
 from hypergrad.ad.primitives import reduction
-from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply
+from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply, select
 from hypergrad.ad.primitives.linear import convert, reshape
 from hypergrad.ad.primitives.reduction import normal_axes
-from hypergrad.ad.trace import bind
+from hypergrad.ad.trace import bind, source_line
+from hypergrad.errors import ShapeError
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "masked_moments"]
 
 
-def _reduce(name: str, rule: Callable[..., Any]) -> Callable[..., Any]:
+# What is left out -------------------------------------------------------------------------------------------
+def _mask(name: str, a: Any, where: Any) -> Any:
+    """``where=`` as an array that broadcasts to `a`, None where nothing is left out."""
+    if where is NO_VALUE or where is True:
+        return None
+    mask = array_of(where)
+    if (
+        np.broadcast_shapes(mask.shape, a.shape[max(0, a.ndim - mask.ndim) :])
+        != a.shape[-mask.ndim or a.ndim :]
+    ):
+        raise ShapeError(
+            f"{name}: where= of shape {mask.shape} does not broadcast to an array of shape {a.shape}, "
+            f"at {source_line()}"
+        )
+    return mask
+
+
+def _filled(name: str, a: Any, where: Any, neutral: Any) -> Any:
+    """The array, with `neutral` where ``where=`` leaves entries out."""
+    mask = _mask(name, a, where)
+    return a if mask is None else select(mask, a, np.asarray(neutral, a.dtype))
+
+
+def masked_moments(a: Any, mask: Any, axis: Any, keepdims: bool, mean: Any = None) -> tuple[Any, Any]:
+    """Sum of the squared deviations from the mean, and count, of the entries where `mask` is true.
+
+    Args:
+        a: floats; what they are where the mask is false does not matter.
+        mask: booleans that broadcast to `a`.
+        mean: of those entries, with ``keepdims``; default: theirs.
+    """
+    mask = np.broadcast_to(mask, a.shape)
+    if mean is None:
+        mean = np.mean(a, axis=axis, keepdims=True, where=mask)
+    deviation = select(mask, a - mean, np.zeros((), a.dtype))
+    square = deviation * deviation if a.dtype.kind == "f" else np.real(deviation * np.conjugate(deviation))
+    return np.sum(square, axis=axis, keepdims=keepdims), np.sum(mask, axis=axis, keepdims=keepdims)
+
+
+# The functions ------------------------------------------------------------------------------------------------
+def _reduce(name: str, rule: Callable[..., Any], neutral: int, join: Any) -> Callable[..., Any]:
     def reduction(
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO_VALUE,
         initial: Any = NO_VALUE, where: Any = NO_VALUE,
     ) -> Any:  # fmt: skip
-        reject(name, out=(out, None), initial=(initial, NO_VALUE), where=(where, NO_VALUE))
+        reject(name, out=(out, None))
         kind = None if dtype is None else np.dtype(dtype)
-        return rule(array_of(a), axis, flag(keepdims), kind)
+        found = rule(_filled(name, array_of(a), where, neutral), axis, flag(keepdims), kind)
+        return found if initial is NO_VALUE else join(initial, found).astype(found.dtype)
 
     return reduction
 
 
 def _mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO_VALUE, *,
           where: Any = NO_VALUE) -> Any:  # fmt: skip
-    reject("mean", out=(out, None), where=(where, NO_VALUE))
+    reject("mean", out=(out, None))
+    a, keep = array_of(a), flag(keepdims)
     kind = None if dtype is None else np.dtype(dtype)
-    return reduction.mean_of(array_of(a), axis, flag(keepdims), kind)
+    mask = _mask("mean", a, where)
+    if mask is None:
+        return reduction.mean_of(a, axis, keep, kind)
+    a = convert(a, kind or (a.dtype if a.dtype.kind in "fc" else np.dtype(float)))
+    count = np.sum(np.broadcast_to(mask, a.shape), axis=axis, keepdims=keep)
+    return np.sum(select(mask, a, np.zeros((), a.dtype)), axis=axis, keepdims=keep) / count.astype(a.dtype)
 
 
-def _extremum(primitive: Any, name: str, default: Any = None) -> Callable[..., Any]:
+def _extremum(primitive: Any, name: str, join: Any) -> Callable[..., Any]:
     def rule(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO_VALUE, initial: Any = NO_VALUE,
         where: Any = NO_VALUE,
     ) -> Any:  # fmt: skip
-        reject(name, out=(out, None), initial=(initial, NO_VALUE), where=(where, NO_VALUE))
+        reject(name, out=(out, None))
         a = array_of(a)
+        mask = _mask(name, a, where)
+        if mask is not None:
+            if initial is NO_VALUE:
+                raise ShapeError(
+                    f"np.{name} with where= needs initial=, at {source_line()}, as it may see no entry"
+                )
+            a = select(mask, a, _worst(a.dtype, name))
         axes = normal_axes(axis, a.ndim, name)
-        return bind(primitive, a, axes=axes, keepdims=flag(keepdims)) if axes else a
+        if initial is not NO_VALUE and any(a.shape[i] == 0 for i in axes):
+            return np.broadcast_to(initial, np.sum(a, axis=axes, keepdims=flag(keepdims)).shape).astype(
+                a.dtype
+            )
+        found = bind(primitive, a, axes=axes, keepdims=flag(keepdims)) if axes else a
+        return found if initial is NO_VALUE else join(found, initial).astype(found.dtype)
 
     return rule
+
+
+def _worst(dtype: np.dtype, name: str) -> Any:
+    """The number that no maximum (minimum) changes for."""
+    if dtype.kind == "b":
+        return np.asarray(name == "min")
+    lowest, highest = (-np.inf, np.inf) if dtype.kind in "fc" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return np.asarray(lowest if name == "max" else highest, dtype)
 
 
 def _logical(primitive: Any, name: str) -> Callable[..., Any]:
     def rule(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO_VALUE, *,
              where: Any = NO_VALUE) -> Any:  # fmt: skip
-        reject(name, out=(out, None), where=(where, NO_VALUE))
-        a = array_of(a)
+        reject(name, out=(out, None))
+        a = _filled(name, array_of(a), where, name == "all")
         axes = normal_axes(axis, a.ndim, name)
         if axes:
             return bind(primitive, a, axes=axes, keepdims=flag(keepdims))
@@ -69,13 +137,23 @@ def _prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -
     return bind(reduction.reduce_prod_p, x, axes=axes, keepdims=keepdims) if axes else x
 
 
-def _deviation(name: str, rule: Callable[..., Any]) -> Callable[..., Any]:
+def _deviation(name: str, rule: Any) -> Callable[..., Any]:
     def spread(
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
         keepdims: Any = NO_VALUE, *, where: Any = NO_VALUE, mean: Any = NO_VALUE, correction: Any = NO_VALUE,
     ) -> Any:  # fmt: skip
-        reject(name, out=(out, None), where=(where, NO_VALUE), mean=(mean, NO_VALUE), dtype=(dtype, None))
-        return rule(array_of(a), axis, ddof if correction is NO_VALUE else correction, flag(keepdims))
+        reject(name, out=(out, None))
+        a, ddof = array_of(a), ddof if correction is NO_VALUE else correction
+        a = a if dtype is None else convert(a, np.dtype(dtype))
+        mean = None if mean is NO_VALUE else mean
+        mask = _mask(name, a, where)
+        if mask is None:
+            variance = reduction.var_of(a, axis, ddof, flag(keepdims), mean)
+        else:
+            a = convert(a, a.dtype if a.dtype.kind in "fc" else float)
+            total, count = masked_moments(a, mask, axis, flag(keepdims), mean)
+            variance = total / np.maximum(count - ddof, 0).astype(total.dtype)
+        return rule(variance)
 
     return spread
 
@@ -109,8 +187,9 @@ def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
     return bind(reduction.cumsum_p, a, axis=normal_axes(axis, a.ndim, "cumsum")[0])
 
 
-_sum, _product = _reduce("sum", reduction.sum_of), _reduce("prod", _prod)
-_max, _min = _extremum(reduction.reduce_max_p, "max"), _extremum(reduction.reduce_min_p, "min")
+_sum, _product = _reduce("sum", reduction.sum_of, 0, np.add), _reduce("prod", _prod, 1, np.multiply)
+_max = _extremum(reduction.reduce_max_p, "max", np.maximum)
+_min = _extremum(reduction.reduce_min_p, "min", np.minimum)
 _any, _all = _logical(reduction.reduce_any_p, "any"), _logical(reduction.reduce_all_p, "all")
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -123,8 +202,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: _sum,
     np.mean: _mean,
     np.prod: _product,
-    np.var: _deviation("var", reduction.var_of),
-    np.std: _deviation("std", reduction.std_of),
+    np.var: _deviation("var", lambda variance: variance),
+    np.std: _deviation("std", np.sqrt),
     np.max: _max,
     np.amax: _max,
     np.min: _min,

@@ -222,51 +222,6 @@ def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return _trimmed(full, v.size, a.size, mode)[::-1]
 
 
-# Polynomials ---------------------------------------------------------------------------------------------
-def _polyval(p: Any, x: Any) -> Any:
-    p, x = array_of(p), array_of(x)
-    y = np.zeros_like(x) if isinstance(x, Tracer) else np.zeros(x.shape, np.result_type(x, float))
-    for i in range(p.shape[0]):
-        y = y * x + p[i]
-    return y
-
-
-def _polyadd(a1: Any, a2: Any, sign: float = 1.0) -> Any:
-    a, b = (np.atleast_1d(array_of(x)) for x in (a1, a2))
-    n = max(a.size, b.size)
-    a, b = (np.concatenate([np.zeros(n - x.size, x.dtype), x]) if x.size < n else x for x in (a, b))
-    return a + b if sign > 0 else a - b
-
-
-def _polyder(p: Any, m: int = 1) -> Any:
-    p = array_of(p)
-    for _ in range(integer(m, "polyder: m")):
-        p = p[:-1] * np.arange(p.size - 1, 0, -1)
-    return p
-
-
-def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
-    p, times = array_of(p), integer(m, "polyint: m")
-    constants = np.zeros(times) if k is None else np.atleast_1d(array_of(k))
-    constants = constants * np.ones(times) if constants.size == 1 else constants
-    for i in range(times):
-        p = np.concatenate([p / np.arange(p.size, 0, -1), constants[i : i + 1]])
-    return p
-
-
-def _vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
-    x = array_of(x)
-    count = x.size if N is None else integer(N, "vander: N")
-    x = x.astype(np.promote_types(x.dtype, int))
-    powers = [np.ones_like(x)]
-    for _ in range(count - 1):
-        powers.append(powers[-1] * x)
-    powers = powers[:count]
-    if not powers:
-        return np.zeros((x.size, 0), x.dtype)
-    return np.stack(powers if increasing else powers[::-1], axis=1)
-
-
 def _sinc(x: Any) -> Any:
     """sin(πx) / πx; at 0 the series 1 - (πx)²/6 + ..., whose derivatives are right to the fourth order."""
     x = array_of(x)
@@ -289,13 +244,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.interp: _interp,
     np.convolve: _convolve,
     np.correlate: _correlate,
-    np.polyval: _polyval,
-    np.polyadd: _polyadd,
-    np.polysub: lambda a1, a2: _polyadd(a1, a2, -1.0),
-    np.polymul: lambda a1, a2: _convolve(a1, a2),
-    np.polyder: _polyder,
-    np.polyint: _polyint,
-    np.vander: _vander,
     np.sinc: _sinc,
 }
 if hasattr(np, "cumulative_sum"):  # NumPy 2.1

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad.ad.numpy_reductions import masked_moments
 from hypergrad.ad.options import NO_VALUE, array_of, flag, reject
 from hypergrad.ad.primitives.elementwise import select
+from hypergrad.ad.refused import alternative
 from hypergrad.ad.trace import Tracer, source_line
 from hypergrad.errors import ShapeError, UnsupportedError
 
@@ -91,6 +93,24 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     return out
 
 
+def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
+    """Of plain values with traced weights."""
+    if any(isinstance(x, Tracer) for x in (a, bins, *(range or ()))):
+        raise UnsupportedError(
+            f"np.histogram of traced values, at {source_line()}; {alternative('histogram')}"
+        )
+    values, w = np.ravel(np.asarray(a)), array_of(weights)
+    edges = np.histogram_bin_edges(values, bins, range)
+    if w.size != values.size:
+        raise ShapeError(f"np.histogram: {w.size} weights for {values.size} values, at {source_line()}")
+    places = np.searchsorted(edges, values, "right") - 1
+    places[values == edges[-1]] = edges.size - 2
+    inside = (places >= 0) & (places < edges.size - 1)
+    counts = np.zeros_like(w, shape=(edges.size - 1,))
+    np.add.at(counts, places[inside], np.ravel(w)[inside])
+    return (counts / np.diff(edges) / np.sum(counts) if density else counts), edges
+
+
 # Functions that ignore NaN -------------------------------------------------------------------------------
 def _filled(function: Callable[..., Any], value: float) -> Callable[..., Any]:
     def rule(a: Any, *args: Any, **kwargs: Any) -> Any:
@@ -113,27 +133,31 @@ def _nan_extremum(function: Callable[..., Any], worst: float) -> Callable[..., A
     return rule
 
 
-def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO_VALUE) -> Any:
-    reject("nanmean", dtype=(dtype, None), out=(out, None))
-    a, keep = _float(a), flag(keepdims)
-    missing = np.isnan(a)
-    count = np.sum(~missing, axis=axis, keepdims=keep)
-    return np.sum(select(missing, 0.0, a), axis=axis, keepdims=keep) / count.astype(a.dtype)
+def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO_VALUE, *,
+             where: Any = NO_VALUE) -> Any:  # fmt: skip
+    a = _float(a)
+    return np.mean(a, axis=axis, dtype=dtype, out=out, keepdims=flag(keepdims), where=_present(a, where))
 
 
 def _nanvar(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NO_VALUE,
-    *, correction: Any = NO_VALUE,
+    *, where: Any = NO_VALUE, mean: Any = NO_VALUE, correction: Any = NO_VALUE,
 ) -> Any:  # fmt: skip
-    reject("nanvar", dtype=(dtype, None), out=(out, None))
-    a, ddof = _float(a), ddof if correction is NO_VALUE else correction
-    missing = np.isnan(a)
-    count = np.sum(~missing, axis=axis, keepdims=True).astype(a.dtype)
-    mean = np.sum(select(missing, 0.0, a), axis=axis, keepdims=True) / count
-    deviation = select(missing, 0.0, a - mean)
-    total = np.sum(deviation * deviation, axis=axis, keepdims=flag(keepdims))
-    left = np.reshape(count, total.shape) - ddof
+    reject("nanvar", out=(out, None))
+    a, ddof = (
+        _float(a) if dtype is None else array_of(a).astype(dtype),
+        ddof if correction is NO_VALUE else correction,
+    )
+    total, count = masked_moments(
+        a, _present(a, where), axis, flag(keepdims), None if mean is NO_VALUE else mean
+    )
+    left = count.astype(total.dtype) - ddof
     return select(left > 0, total / select(left > 0, left, 1.0), np.nan)
+
+
+def _present(a: Any, where: Any) -> Any:
+    """Where `a` has a number that is not left out."""
+    return ~np.isnan(a) if where is NO_VALUE else ~np.isnan(a) & where
 
 
 def _nanstd(a: Any, *args: Any, **kwargs: Any) -> Any:
@@ -188,6 +212,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.cov: _cov,
     np.corrcoef: _corrcoef,
     np.bincount: _bincount,
+    np.histogram: _histogram,
     np.nansum: _filled(np.sum, 0.0),
     np.nanprod: _filled(np.prod, 1.0),
     np.nancumsum: _filled(np.cumsum, 0.0),

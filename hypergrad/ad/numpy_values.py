@@ -10,7 +10,7 @@ import numpy as np
 from hypergrad.ad.options import NO_VALUE, array_of, axis_list, integer, reject
 from hypergrad.ad.primitives import contraction, indexing, reduction
 from hypergrad.ad.primitives.elementwise import select
-from hypergrad.ad.primitives.linear import convert, reshape
+from hypergrad.ad.primitives.linear import reshape
 from hypergrad.ad.trace import Tracer, source_line
 from hypergrad.errors import ShapeError, UnsupportedError
 
@@ -74,12 +74,18 @@ def _outer(a: Any, b: Any, out: Any = None) -> Any:
 
 # Selecting -----------------------------------------------------------------------------------------------
 def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
-    reject("take", out=(out, None), mode=(mode, "raise"))
-    a = array_of(a)
+    reject("take", out=(out, None))
+    a, indices = array_of(a), array_of(indices)
     if axis is None:
         a, axis = reshape(a, (a.size,)), 0
     place = axis_list(axis, a.ndim, "take")[0]
-    return indexing.getitem(a, (*(slice(None),) * place, array_of(indices)))
+    if mode == "wrap":
+        indices = indices % a.shape[place]
+    elif mode == "clip":
+        indices = np.clip(indices, 0, a.shape[place] - 1)
+    elif mode != "raise":
+        raise ShapeError(f"take: mode must be raise, wrap or clip, got {mode!r}, at {source_line()}")
+    return indexing.getitem(a, (*(slice(None),) * place, indices))
 
 
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
@@ -128,27 +134,6 @@ def _triangle(keep: Callable[..., np.ndarray]) -> Callable[..., Any]:
     return rule
 
 
-# Making --------------------------------------------------------------------------------------------------
-def _linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-    axis: int = 0, *, device: Any = None,
-) -> Any:  # fmt: skip
-    reject("linspace", retstep=(retstep, False), dtype=(dtype, None), axis=(axis, 0))
-    count = integer(num, "linspace: num")
-    if count < 0:
-        raise ShapeError(f"linspace: num must not be negative, got {count}, at {source_line()}")
-    first, last = array_of(start), array_of(stop)
-    kind = np.result_type(first.dtype, last.dtype)
-    kind = kind if kind.kind == "f" else np.dtype(float)
-    first, last = convert(first, kind), convert(last, kind)
-    step = (last - first) / max(count - 1 if endpoint else count, 1)
-    ticks = np.arange(count, dtype=kind).reshape((count,) + (1,) * step.ndim)
-    line = ticks * step + first
-    if not endpoint or count < 2:
-        return line
-    return np.concatenate([line[:-1], np.broadcast_to(last, (1, *step.shape))])  # the end exactly
-
-
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.clip: _clip,
     np.where: _where,
@@ -166,6 +151,5 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.trace: _trace,
     np.tril: _triangle(np.tril),
     np.triu: _triangle(np.triu),
-    np.linspace: _linspace,
     np.copy: lambda a, order="K", subok=False: a,
 }

@@ -44,6 +44,39 @@ EXAMPLES: dict[str, list[Example]] = {
         ex(lambda x: np.nan_to_num(holes(x), nan=2.0), V), ex(lambda x: np.nanargmax(holes(x)), V, smooth=False),
         ex(lambda x: np.nan_to_num(x / np.array([0.0, 1.0, 0.0, 2.0])), V, smooth=False),
     ],
+    "where and initial": [
+        *(ex(lambda x, f=f: f(x, where=M > 0), M, exact=False) for f in (np.sum, np.mean, np.prod, np.var, np.std)),
+        *(ex(lambda x, f=f: f(x, axis=1, keepdims=True, where=[True, False, True]), M, exact=False) for f in (np.sum, np.mean, np.prod, np.var)),
+        *(ex(lambda x, f=f: f(x, axis=0, where=[[True], [False]], initial=0.4), M) for f in (np.max, np.min)),
+        ex(lambda x: np.sum(x, axis=0, initial=2), M, exact=False), ex(lambda x: np.prod(x, initial=3.0), M, exact=False), ex(lambda x: np.max(x, initial=9.0), M),
+        ex(lambda x: np.max(x[:0], initial=-1), V, smooth=False), ex(lambda x: np.maximum.reduce(x, axis=1, initial=0.5, where=M > -1), M),
+        ex(lambda x: np.any(x > 0, axis=1, where=[True, False, False]), M, smooth=False), ex(lambda x: np.all(x > 0, where=M > 0), M, smooth=False),
+        ex(lambda x: np.var(x, axis=0, mean=np.mean(x, axis=0, keepdims=True)), M), ex(lambda x: np.var(x, dtype=float), M),
+        ex(lambda x: np.var(x, axis=1, where=M > -9, ddof=1, mean=np.mean(x, axis=1, keepdims=True)), M, exact=False),
+        ex(lambda x: np.nanvar(holes(x), axis=1, where=[True, True, True, False]), V, exact=False), ex(lambda x: np.nanmean(holes(x), where=GAPS > -9), V),
+    ],
+    "histogram": [
+        ex(lambda w: np.histogram(LONG, bins=3, weights=w)[0], GRID), ex(lambda w: np.histogram(LONG, bins=[-0.5, 0.2, 0.9], weights=w)[0], GRID, exact=False),
+        ex(lambda w: np.histogram(LONG, bins=3, range=(-0.5, 1), weights=w, density=True)[0], GRID + 1, exact=False),
+    ],
+    "quantile": [
+        *(
+            ex(lambda x, m=m, q=q: np.quantile(x, q, method=m), LONG, exact=False)
+            for m in ("inverted_cdf", "averaged_inverted_cdf", "closest_observation")
+            for q in (0.0, 1 / 7, 3 / 14, 2 / 7, 0.5, 0.6, 1.0)
+        ),
+    ],
+    "ranges": [
+        ex(lambda a: np.linspace(a, 2.0, 5, axis=-1), V), ex(lambda a, b: np.linspace(a, b, 3, axis=1), M, M.T[:, 0]), ex(lambda a: np.linspace(a, 1, 4, retstep=True)[1], V),
+        ex(lambda a: np.linspace(a, 9.0, 4, dtype=int), ZERO_D, smooth=False),
+        ex(lambda a, b: np.logspace(a, b, 5), ZERO_D, ZERO_D + 1, exact=False), ex(lambda b: np.logspace(0.5, 1.5, 4, base=b), P, exact=False),
+        ex(lambda a, b: np.geomspace(a, b, 5), P, P + 2, exact=False), ex(lambda a: np.geomspace(-a, -8.0, 4, endpoint=False), P, exact=False),
+        ex(lambda a: np.geomspace(a, 8.0, 4, axis=1), P, exact=False), ex(lambda a: np.geomspace(a, 8.0, 1), P, exact=False),
+    ],
+    "windows": [
+        ex(lambda x: np.lib.stride_tricks.sliding_window_view(x, 2), V), ex(lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2)), M),
+        ex(lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, axis=1), CUBE), ex(lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 3), axis=(0, 0)), M[:, :2].repeat(2, 0)),
+    ],
     "counting": [
         ex(lambda x: np.count_nonzero(x > 0, axis=0), M, smooth=False), ex(np.count_nonzero, M, smooth=False),
         ex(lambda x: np.isin(x, [0.3, 0.6]), M, smooth=False), ex(lambda x: np.allclose(x, x), M, smooth=False),
@@ -69,7 +102,9 @@ EXAMPLES: dict[str, list[Example]] = {
     "polynomials": [
         ex(np.polyval, V, M, exact=False), ex(lambda p: np.polyval(p, 0.7), V, exact=False), ex(np.polyadd, V, P[:2]),
         ex(np.polysub, V[:2], P), ex(lambda p: np.polyder(p, 2), V), ex(np.polyint, V), ex(lambda p: np.polyint(p, 2, [1.0, 2.0]), V),
-        ex(np.vander, V, exact=False), ex(lambda x: np.vander(x, 3, increasing=True), V, exact=False),
+        ex(np.vander, V, exact=False), ex(np.poly, V, exact=False),
+        ex(lambda y: np.polyfit(GRID, y, 2), LONG, exact=False), ex(lambda x: np.polyfit(x, LONG, 3), GRID, exact=False),
+        ex(lambda w: np.polyfit(GRID, np.stack((LONG, GRID**2)).T, 2, w=w), GRID + 1, exact=False), ex(lambda x: np.vander(x, 3, increasing=True), V, exact=False),
     ],
     "sinc": [ex(np.sinc, V, exact=False), ex(np.sinc, ZERO_D, exact=False), ex(np.sinc, V * 0.0, exact=False), ex(np.sinc, V * 1e-4, exact=False)],
     "cumulative": [
@@ -82,6 +117,9 @@ EXAMPLES: dict[str, list[Example]] = {
         *(ex(lambda x, m=mode: np.pad(x, ((1, 1), (2, 1)), mode=m), M) for mode in ("edge", "reflect", "symmetric", "wrap")),
         ex(lambda x: np.pad(x, 5, mode="reflect"), V), ex(lambda x: np.pad(x, 1), ZERO_D),
         ex(lambda x: np.pad(x, [(1, 2)]), V),
+        *(ex(lambda x, m=mode: np.pad(x, ((1, 1), (2, 0)), mode=m), M, exact=False) for mode in ("mean", "maximum", "minimum", "median", "linear_ramp")),
+        *(ex(lambda x, m=mode: np.pad(x, 2, mode=m, stat_length=((2, 1), (1, 3))), M, exact=False) for mode in ("mean", "maximum")),
+        ex(lambda x: np.pad(x, (2, 3), mode="linear_ramp", end_values=(-1.0, 4.0)), V, exact=False),
     ],
     "joining": [
         ex(lambda x: np.append(x, [1.0, 2.0]), M), ex(lambda x, y: np.append(x, y, axis=1), M, M),
@@ -175,10 +213,10 @@ def test_derivatives(example):
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda x: np.pad(x, 1, mode="mean"), "mode='mean'"),
+        (lambda x: np.pad(x, 1, mode="empty"), "mode='empty'"),
         (lambda x: np.compress(x > 0, x), "must be known when tracing"),
         (lambda x: np.quantile(x, 1.5), r"q must lie in \[0, 1\]"),
-        (lambda x: np.quantile(x, 0.5, method="inverted_cdf"), "no rule for method"),
+        (lambda x: np.quantile(x, 0.5, method="mine"), "no rule for method"),
         (lambda x: np.convolve(x, np.ones((2, 2))), "two vectors"),
         (lambda x: np.partition(x, 9), "outside an axis"),
         (lambda x: np.median(x[:0]), "no values"),

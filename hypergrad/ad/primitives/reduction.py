@@ -182,22 +182,17 @@ def mean_of(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None)
     return reduce_sum(convert(x, dtype or x.dtype), axes, keepdims) / count
 
 
-def var_of(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    """``np.var``: the mean square of the deviations, divided by count - ddof."""
+def var_of(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False, mean: Any = None) -> Any:
+    """``np.var``: the mean square of the deviations (from the given mean), divided by count - ddof."""
     axes = normal_axes(axis, x.ndim, "var")
     if x.dtype.kind not in "fc":
         x = convert(x, float)
-    deviation = x - broadcast_to(mean_of(x, axes, keepdims=True), x.shape)
+    deviation = x - broadcast_to(mean_of(x, axes, keepdims=True) if mean is None else mean, x.shape)
     count = _count(x, axes) - ddof
     if count <= 0:
         raise ShapeError(f"var: {_count(x, axes)} values are too few for ddof={ddof}, at {source_line()}")
     square = deviation * deviation if x.dtype.kind == "f" else real(deviation * conj(deviation))
     return reduce_sum(square, axes, keepdims) / count
-
-
-def std_of(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    """``np.std``: the square root of the variance; slope 0 where all values are equal."""
-    return np.sqrt(var_of(x, axis, ddof, keepdims))
 
 
 def clip_of(x: Any, low: Any = None, high: Any = None) -> Any:
