@@ -1,8 +1,8 @@
 """``numpy.linalg``, with NumPy's signatures, in terms of primitives.
 
 Norms have slope 0 at 0, and an entry that is 0 has slope 0 in a norm of its absolute value. The conventions of
-factorisations stand in `hypergrad.ad.primitives.linalg`. The residuals of lstsq are those of full rank; cond of a singular matrix is
-infinite, with slope 0. LinAlgError at run time is NumPy's own.
+factorisations stand in `hypergrad.ad.primitives.linalg`. The residuals of lstsq are those of full rank; cond of a
+singular matrix is infinite, with slope 0. LinAlgError at run time is NumPy's own.
 """
 
 from __future__ import annotations
@@ -104,13 +104,11 @@ def _singular_values(a: Any) -> Any:
 
 def _qr(a: Any, mode: str = "reduced") -> Any:
     a = float_matrix(a, "np.linalg.qr", square=False)
-    square = a.shape[-2] <= a.shape[-1]
-    if mode not in ("reduced", "r") and not (mode == "complete" and square):
+    if mode not in ("reduced", "r", "complete"):
         raise UnsupportedError(
-            f"np.linalg.qr with mode={mode!r} of shape {a.shape} has no derivative rule, at {source_line()}; "
-            "use mode='reduced'"
+            f"np.linalg.qr with mode={mode!r} has no derivative rule, at {source_line()}; use mode='reduced'"
         )
-    found = QRResult(*bind(qr_p, a))
+    found = QRResult(*bind(qr_p, a, full=mode == "complete" and a.shape[-2] > a.shape[-1]))
     return found.R if mode == "r" else found
 
 

@@ -156,7 +156,7 @@ def test_nested(f):
     ("f", "words"),
     [
         (np.linalg.eig, "use np.linalg.eigh"), (np.linalg.eigvals, "use np.linalg.eigvalsh"),
-        (lambda a: np.linalg.qr(a[:, :2], "complete"), "use mode='reduced'"), (lambda a: np.linalg.eigh(a, "X"), "UPLO must be"),
+        (lambda a: np.linalg.qr(a, "raw"), "use mode='reduced'"), (lambda a: np.linalg.eigh(a, "X"), "UPLO must be"),
         (lambda a: np.linalg.inv(a[:2]), r"square matrices, got shape \(2, 3\)"), (lambda a: np.linalg.det(a[0]), "square matrices"),
         (lambda a: np.linalg.norm(a, "foo"), "no norm 'foo'"), (lambda a: np.linalg.norm(a, 3), "no norm 3"),
         (lambda a: np.linalg.norm(np.stack([a, a]), 2), "name one or two"), (lambda a: np.linalg.multi_dot([a]), "at least two"),
@@ -300,3 +300,15 @@ def test_matrix_power_multiplies_in_the_order_of_numpy(n):
 def test_one_sentence(f, sentence):
     with pytest.raises(HypergradError, match=sentence):
         hg.compile(f)(A)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (2, 5, 3), (3, 1), (3, 0), (0, 4, 2)])
+def test_complete_qr(shape):
+    """What does not depend on the basis of the columns that complete Q: their projector."""
+    n = shape[-1]
+
+    def parts(a):
+        q, r = np.linalg.qr(a, mode="complete")
+        return q[..., :n], r, q[..., n:] @ np.swapaxes(q[..., n:], -1, -2), q @ r
+
+    agrees(parts, np.random.default_rng(11).standard_normal(shape))

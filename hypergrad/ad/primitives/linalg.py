@@ -210,32 +210,38 @@ svd_p = Primitive(
 )
 
 
-# QR: Q (m, k), R (k, n), m >= n or the leading square part (Walter & Lehmann 2012) -----------------------
-def _qr_infer(a: ArrayType) -> tuple[ArrayType, ...]:
+# QR: Q (m, k), R (k, n), m >= n or the leading square part (Walter & Lehmann 2012); Q (m, m), R (m, n) when full
+def _qr_infer(a: ArrayType, full: bool) -> tuple[ArrayType, ...]:
     *batch, m, n = a.shape
-    k = min(m, n)
+    k = m if full else min(m, n)
     return ArrayType((*batch, m, k), a.dtype), ArrayType((*batch, k, n), a.dtype)
 
 
-def _qr_jvp(out: Any, tangents: Any, inputs: Any) -> tuple[Any, Any]:
+def _qr_jvp(out: Any, tangents: Any, inputs: Any, full: bool) -> tuple[Any, Any]:
     q, r = out
     (t,) = tangents
     m, n = t.shape[-2:]
     if m < n:  # the first m columns decide; the others follow from R = Qᵀ A
-        moved_q, _ = _qr_jvp((q, r[..., :, :m]), (t[..., :, :m],), inputs)
+        moved_q, _ = _qr_jvp((q, r[..., :, :m]), (t[..., :, :m],), inputs, full)
         return moved_q, _flip(moved_q) @ inputs[0] + _flip(q) @ t
-    right = _flip(bind(solve_p, _flip(r), _flip(t)))  # dA R⁻¹
-    inner = _flip(q) @ right
+    first, rest = q[..., :, :n], q[..., :, n:]
+    right = _flip(bind(solve_p, _flip(r[..., :n, :]), _flip(t)))  # dA R⁻¹
+    inner = _flip(first) @ right
     lower = np.tril(inner, -1)
     turn = lower - _flip(lower)
-    moved_q = q @ (turn - inner) + right
-    return moved_q, (inner - turn) @ r
+    moved_q, moved_r = first @ (turn - inner) + right, (inner - turn) @ r[..., :n, :]
+    if not full:
+        return moved_q, moved_r
+    moved_rest = -(first @ _flip(moved_q) @ rest)  # the other columns turn with the span of the first
+    return np.concatenate([moved_q, moved_rest], axis=-1), np.concatenate(
+        [moved_r, 0.0 * r[..., n:, :]], axis=-2
+    )
 
 
 qr_p = Primitive(
     "qr",
     infer=_qr_infer,
-    call=lambda a: tuple(np.linalg.qr(a, mode="reduced")),
+    call=lambda a, full: tuple(np.linalg.qr(a, mode="complete" if full else "reduced")),
     jvp=_qr_jvp,
     multiple=True,
 )
