@@ -35,8 +35,8 @@ NOTES: dict[str, str] = {
     "apply_along_axis": "one trace a slice", "einsum": "contracted in pairs as matrix products", "real_if_close": "real numbers only",
     "bincount": "weights; the integers are plain", "histogram": "weights; the values and bins are plain", "poly": "of roots", "polyfit": "full rank", "geomspace": "real ends of one sign", "modf": "slope 1 and 0; jumps ignored", "ldexp": "the integers have no slope", "tri": "plain data",
     "linalg.cholesky": "of one triangle, as NumPy reads it", "linalg.eigh": "values; vectors, and second derivatives, where values differ",
-    "linalg.eigvalsh": "second derivatives where values differ", "linalg.svd": "values; vectors, and second derivatives, where values differ", "linalg.qr": "reduced, of full rank",
-    "linalg.pinv": "constant rank", "linalg.lstsq": "full rank", "linalg.det": "singular matrices too, to second order", "linalg.norm": "slope 0 at 0; every order",
+    "linalg.eigvalsh": "second derivatives where values differ", "linalg.svd": "values; vectors, and second derivatives, where values differ", "linalg.qr": "of full rank",
+    "linalg.pinv": "constant rank", "linalg.lstsq": "constant rank; residuals of full rank", "linalg.det": "singular matrices too, to second order", "linalg.norm": "slope 0 at 0; every order",
     "linalg.matrix_rank": "derivative zero", "fft.irfft": "imaginary parts at 0 and n/2 count for nothing",
 }  # fmt: skip
 

@@ -34,9 +34,9 @@ from hypergrad.ad import (
 )
 from hypergrad.ad.primitives import contraction, special
 from hypergrad.ad.primitives.complex import conj
-from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply, expit_p
+from hypergrad.ad.primitives.elementwise import _BY_UFUNC, apply
 from hypergrad.ad.primitives.linear import convert
-from hypergrad.ad.trace import Tracer, bind, source_line
+from hypergrad.ad.trace import Tracer, source_line
 from hypergrad.ad.tracer import function_table, ufunc_table
 from hypergrad.errors import UnsupportedError
 
@@ -56,10 +56,6 @@ def _operator(name: str, *operands: Any) -> Any:
     if name == "matmul":
         return contraction.matmul(*operands)
     return apply(_BY_UFUNC[getattr(np, name)], *operands, operator=True)
-
-
-def _expit(x: Any) -> Any:
-    return bind(expit_p, x if x.dtype.kind == "f" and x.dtype.itemsize >= 4 else convert(x, float))
 
 
 def _conjugate(x: Any) -> Any:
@@ -88,7 +84,6 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.ldexp: lambda x, n: x * np.exp2(n),
     np.modf: lambda x: (x - np.trunc(x), np.trunc(x)),
     np.matmul: contraction.matmul,
-    "expit": _expit,
     **numpy_products.UFUNCS,
     **special.UFUNCS,
 }

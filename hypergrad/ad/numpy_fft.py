@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,9 +74,7 @@ def _irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = N
 
 
 def _hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
-    a = array_of(a)
-    n = 2 * (a.shape[axis] - 1) if n is None else n
-    return _irfft(conj(a), n, axis, _SWAPPED.get(norm, norm), out)
+    return _irfft(conj(array_of(a)), n, axis, _SWAPPED.get(norm, norm), out)
 
 
 def _ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
@@ -84,14 +82,21 @@ def _ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = N
 
 
 def _lengths(a: Any, s: Any, axes: Any, name: str) -> tuple[list[Any], tuple[int, ...]]:
-    """Length and number of each transformed axis."""
+    """Length and number of each transformed axis; the last length of an inverse real transform may be None."""
+    for option, value in (("s", s), ("axes", axes)):
+        if value is not None and not isinstance(value, tuple | list | range | np.ndarray):
+            raise ShapeError(f"np.fft.{name}: {option} must be a tuple, got {value!r}, at {source_line()}")
     if axes is None:
-        axes = range(a.ndim) if s is None else range(a.ndim - len(s), a.ndim)
+        axes = range(-(a.ndim if s is None else len(s)), 0)
     places = [axis_list(axis, a.ndim, f"np.fft.{name}")[0] for axis in axes]
-    sizes: Sequence[Any] = [None] * len(places) if s is None else list(s)
-    if len(sizes) != len(places):
-        raise ShapeError(f"np.fft.{name}: {len(sizes)} lengths for {len(places)} axes, at {source_line()}")
-    return [a.shape[p] if n == -1 else n for n, p in zip(sizes, places, strict=True)], tuple(places)
+    if not places and "r" in name:
+        raise ShapeError(f"np.fft.{name} of no axes, at {source_line()}; at least one is needed")
+    if s is None:
+        last = [None] if name.startswith("irfft") else [-1]
+        s = [-1] * (len(places) - 1) + last * bool(places)
+    if len(s) != len(places):
+        raise ShapeError(f"np.fft.{name}: {len(s)} lengths for {len(places)} axes, at {source_line()}")
+    return [a.shape[p] if n == -1 else n for n, p in zip(s, places, strict=True)], tuple(places)
 
 
 def _fftn(name: str, transform: Callable[..., Any], default: Any = None) -> Callable[..., Any]:
@@ -134,9 +139,11 @@ def _irfftn(name: str, default: Any = None) -> Callable[..., Any]:
 def _shift(sign: int) -> Callable[..., Any]:
     def rule(x: Any, axes: Any = None) -> Any:
         x = array_of(x)
-        places = tuple(range(x.ndim)) if axes is None else axis_list(axes, x.ndim, "np.fft.fftshift")
-        by = tuple(x.shape[p] // 2 if sign > 0 else -(x.shape[p] // 2) for p in places)
-        return np.roll(x, by, places)
+        items = range(x.ndim) if axes is None else axes if isinstance(axes, tuple | list) else (axes,)
+        for axis in items:
+            place = axis_list(axis, x.ndim, "np.fft.fftshift")[0]
+            x = np.roll(x, sign * (x.shape[place] // 2), place)
+        return x
 
     return rule
 

@@ -1,8 +1,8 @@
 """``numpy.linalg``, with NumPy's signatures, in terms of primitives.
 
 Norms have slope 0 at 0, and an entry that is 0 has slope 0 in a norm of its absolute value. The conventions of
-factorisations stand in `hypergrad.ad.primitives.linalg`. lstsq is that of full rank; cond of a singular matrix is
-infinite, with slope 0. LinAlgError at run time is NumPy's own.
+factorisations stand in `hypergrad.ad.primitives.linalg`. The residuals of lstsq are those of full rank; cond of a
+singular matrix is infinite, with slope 0. LinAlgError at run time is NumPy's own.
 """
 
 from __future__ import annotations
@@ -104,13 +104,11 @@ def _singular_values(a: Any) -> Any:
 
 def _qr(a: Any, mode: str = "reduced") -> Any:
     a = float_matrix(a, "np.linalg.qr", square=False)
-    square = a.shape[-2] <= a.shape[-1]
-    if mode not in ("reduced", "r") and not (mode == "complete" and square):
+    if mode not in ("reduced", "r", "complete"):
         raise UnsupportedError(
-            f"np.linalg.qr with mode={mode!r} of shape {a.shape} has no derivative rule, at {source_line()}; "
-            "use mode='reduced'"
+            f"np.linalg.qr with mode={mode!r} has no derivative rule, at {source_line()}; use mode='reduced'"
         )
-    found = QRResult(*bind(qr_p, a))
+    found = QRResult(*bind(qr_p, a, full=mode == "complete" and a.shape[-2] > a.shape[-1]))
     return found.R if mode == "r" else found
 
 
@@ -125,10 +123,13 @@ def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NO_
 
 
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Any, ...]:
-    """Least squares of full rank; residuals, rank and singular values as NumPy's."""
+    """Least squares; residuals as of full rank (NumPy gives none of them below it, which is not known when tracing)."""
     a, b = float_matrix(a, "np.linalg.lstsq", square=False), array_of(b)
-    if a.ndim != 2:
-        raise ShapeError(f"np.linalg.lstsq takes one matrix, got shape {a.shape}, at {source_line()}")
+    if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
+        raise ShapeError(
+            "np.linalg.lstsq takes one matrix, and one vector or matrix of as many rows, got shapes "
+            f"{a.shape} and {b.shape}, at {source_line()}"
+        )
     kind = np.result_type(a.dtype, b.dtype)
     a, b = (convert(x, kind) for x in (a, b))
     m, n = a.shape
@@ -150,6 +151,8 @@ def _matrix_power(a: Any, n: int) -> Any:
         return np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape) + np.zeros_like(a)
     if n < 0:
         a, n = _inv(a), -n
+    if n == 3:
+        return a @ a @ a  # in NumPy's order
     found, square = None, a
     while n:
         if n & 1:
@@ -163,9 +166,15 @@ def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     """The product in the order of least cost (matrix chain multiplication)."""
     reject("multi_dot", out=(out, None))
     items = [array_of(a) for a in arrays]
-    if len(items) < 2:
-        raise ShapeError(f"np.linalg.multi_dot takes at least two arrays, at {source_line()}")
-    first, last = items[0].ndim == 1, items[-1].ndim == 1
+    ndims = [a.ndim for a in items]
+    if len(items) == 2:
+        return contraction.dot(*items)
+    if len(items) < 2 or set(ndims[1:-1]) - {2} or {ndims[0], ndims[-1]} - {1, 2}:
+        raise ShapeError(
+            "np.linalg.multi_dot takes at least two matrices, of which the first and the last may be vectors, got "
+            f"{', '.join(str(a.shape) for a in items)}, at {source_line()}"
+        )
+    first, last = ndims[0] == 1, ndims[-1] == 1
     items[0] = items[0][None, :] if first else items[0]
     items[-1] = items[-1][:, None] if last else items[-1]
     sizes = [a.shape[0] for a in items] + [items[-1].shape[1]]
@@ -191,10 +200,16 @@ def _multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
 
 
 # Norms ---------------------------------------------------------------------------------------------------
+def _extreme(x: Any, order: Any, axes: Any, keepdims: bool = False) -> Any:
+    """The largest of numbers that are not negative, 0 of none; the smallest if `order` is negative."""
+    reduce = np.min if order < 0 else np.max if x.size else np.sum
+    return reduce(x, axis=axes, keepdims=keepdims)
+
+
 def _vector(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     size = np.absolute(x)
     if order in (np.inf, -np.inf):
-        return (np.max if order > 0 else np.min)(size, axis=axes, keepdims=keepdims)
+        return _extreme(size, order, axes, keepdims)
     if order == 0:
         return np.sum((x != 0).astype(size.dtype), axis=axes, keepdims=keepdims)
     if order == 1:
@@ -222,7 +237,7 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
     if order in (1, -1, np.inf, -np.inf):
         summed, kept = axes if abs(order) == 1 else axes[::-1]
         sums = np.sum(np.absolute(x), axis=summed, keepdims=True)
-        found = (np.max if order > 0 else np.min)(sums, axis=kept, keepdims=True)
+        found = _extreme(sums, order, kept, keepdims=True)
         return found if keepdims else np.squeeze(found, axis=axes)
     if order not in (2, -2, "nuc"):
         raise UnsupportedError(f"np.linalg.norm: no norm {order!r} of matrices, at {source_line()}")
@@ -230,7 +245,7 @@ def _matrix(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> Any:
         svd_p, float_matrix(np.moveaxis(x, axes, (-2, -1)), "np.linalg.norm", square=False), full=False
     )[1]
     values = select(values != 0, values, 0.0)  # slope 0 where they vanish
-    found = np.sum(values, axis=-1) if order == "nuc" else (np.max if order == 2 else np.min)(values, axis=-1)
+    found = np.sum(values, axis=-1) if order == "nuc" else _extreme(values, order, -1)
     return np.expand_dims(found, axes) if keepdims else found
 
 
@@ -262,6 +277,8 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 def _cond(x: Any, p: Any = None) -> Any:
     x = float_matrix(x, "np.linalg.cond", square=p not in (None, 2, -2))
+    if 0 in x.shape[-2:]:
+        raise ShapeError(f"np.linalg.cond of an empty matrix, shape {x.shape}, at {source_line()}")
     if p in (None, 2, -2):
         s = bind(svd_p, x, full=False)[1]
         above, below = (s[..., -1], s[..., 0]) if p == -2 else (s[..., 0], s[..., -1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import array_of, flag
+from hypergrad.ad.options import array_of, axis_list, flag
 from hypergrad.ad.primitives import contraction
 from hypergrad.ad.trace import source_line
 from hypergrad.errors import ShapeError
@@ -39,6 +39,16 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
     )
     parts = (a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0)
     return np.moveaxis(np.stack(np.broadcast_arrays(*parts), axis=-1), -1, axisc)
+
+
+def _cross_of_three(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    a, b = array_of(x1), array_of(x2)
+    for x in (a, b):
+        if x.shape[axis_list(axis, x.ndim, "np.linalg.cross")[0]] != 3:
+            raise ShapeError(
+                f"np.linalg.cross takes vectors of 3, got {a.shape} and {b.shape}, at {source_line()}"
+            )
+    return _cross(a, b, axis=axis)
 
 
 def _operands(name: str, x1: Any, x2: Any, *core: int) -> tuple[Any, Any]:
@@ -108,7 +118,7 @@ def _outer(x1: Any, x2: Any, /) -> Any:
 FUNCTIONS: dict[Any, Callable[..., Any]] = {"along": _along, np.kron: _kron, np.cross: _cross}
 _ALIASES: dict[str, Callable[..., Any]] = {
     "outer": _outer,
-    "cross": lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis),
+    "cross": _cross_of_three,
     "vecdot": _vecdot,
 }
 FUNCTIONS |= {getattr(np.linalg, name): rule for name, rule in _ALIASES.items() if hasattr(np.linalg, name)}

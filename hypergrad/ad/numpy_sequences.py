@@ -225,7 +225,7 @@ def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 def _sinc(x: Any) -> Any:
     """sin(πx) / πx; at 0 the series 1 - (πx)²/6 + ..., whose derivatives are right to the fourth order."""
     x = array_of(x)
-    x = x if x.dtype.kind == "f" else x.astype(float)
+    x = x if x.dtype.kind in "fc" else x.astype(float)
     y = np.pi * x
     near = np.absolute(y) < 1e-3
     safe = select(near, 1.0, y)

@@ -156,7 +156,7 @@ def test_nested(f):
     ("f", "words"),
     [
         (np.linalg.eig, "use np.linalg.eigh"), (np.linalg.eigvals, "use np.linalg.eigvalsh"),
-        (lambda a: np.linalg.qr(a[:, :2], "complete"), "use mode='reduced'"), (lambda a: np.linalg.eigh(a, "X"), "UPLO must be"),
+        (lambda a: np.linalg.qr(a, "raw"), "use mode='reduced'"), (lambda a: np.linalg.eigh(a, "X"), "UPLO must be"),
         (lambda a: np.linalg.inv(a[:2]), r"square matrices, got shape \(2, 3\)"), (lambda a: np.linalg.det(a[0]), "square matrices"),
         (lambda a: np.linalg.norm(a, "foo"), "no norm 'foo'"), (lambda a: np.linalg.norm(a, 3), "no norm 3"),
         (lambda a: np.linalg.norm(np.stack([a, a]), 2), "name one or two"), (lambda a: np.linalg.multi_dot([a]), "at least two"),
@@ -245,3 +245,70 @@ def test_complex_matrices_on_the_way(f):
 def test_factorisations_of_complex_matrices_are_refused(f):
     with pytest.raises(HypergradError, match="complex matrices"):
         hg.compile(lambda x: f(np.fft.fft2(x)))(A)
+
+
+@pytest.mark.parametrize("order", [1, 2, np.inf, "nuc", "fro"])
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
+def test_norms_of_empty_matrices(shape, order):
+    agrees(lambda a: np.linalg.norm(a, order), np.zeros(shape))
+    agrees(lambda a: np.linalg.matrix_norm(a, ord=order, keepdims=True), np.zeros((2, *shape)))
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
+def test_largest_entry_of_nothing(shape):
+    agrees(lambda x: np.linalg.vector_norm(x, ord=np.inf), np.zeros(shape))
+    agrees(
+        lambda x: np.linalg.norm(x, np.inf, axis=-1) if x.ndim > 1 else np.linalg.norm(x, np.inf),
+        np.zeros(shape),
+    )
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4, 3), (2, 3, 4)])
+def test_pinv_that_drops_values_which_are_not_zero(shape):
+    a = np.random.default_rng(7).standard_normal(shape)
+    agrees(lambda a: np.linalg.pinv(a, 0.4), a)
+    agrees(lambda a: np.linalg.pinv(a @ np.swapaxes(a, -1, -2), 0.3, hermitian=True), a)
+    if a.ndim == 2:
+        agrees(lambda a: np.linalg.lstsq(a, T, rcond=0.4)[0], a)
+
+
+@pytest.mark.parametrize("n", [-3, 2, 3, 4, 7])
+def test_matrix_power_multiplies_in_the_order_of_numpy(n):
+    found = hg.compile(lambda a: np.linalg.matrix_power(a, n))(A)
+    np.testing.assert_array_equal(found, np.linalg.matrix_power(A, n))
+
+
+@pytest.mark.parametrize(
+    ("f", "sentence"),
+    [
+        (lambda a: np.linalg.solve(a, 1.0), r"solve: a right-hand side of shape \(\) does not fit .* \(3, 3\)"),
+        (lambda a: np.linalg.solve(a, np.ones(2)), r"solve: a right-hand side of shape \(2,\)"),
+        (lambda a: np.linalg.lstsq(a, np.ones(2)), r"lstsq takes one matrix, .* got shapes \(3, 3\) and \(2,\)"),
+        (lambda a: np.linalg.lstsq(a, 1.0), "lstsq takes one matrix"),
+        (lambda a: np.linalg.cond(a[:0]), r"cond of an empty matrix, shape \(0, 3\)"),
+        (lambda a: np.linalg.det(a.astype(np.float16)), "det takes float32 or float64, got float16"),
+        (lambda a: np.linalg.multi_dot([a, a[0], a]), r"multi_dot takes .* got \(3, 3\), \(3,\), \(3, 3\)"),
+        (lambda a: np.linalg.cross(a[:, :2], a[:, :2]), "cross takes vectors of 3"),
+        (lambda a: np.tensordot(a, a, 1.0), "tensordot: axes must be an integer, got 1.0"),
+        (lambda a: np.fft.fftn(a, (2, 3, 4)), "fftn: axis -3 is outside"),
+        (lambda a: np.fft.fftn(a, axes=-1), "fftn: axes must be a tuple, got -1"),
+        (lambda a: np.fft.fftn(a, 3), "fftn: s must be a tuple, got 3"),
+        (lambda a: np.fft.rfftn(a, axes=()), "rfftn of no axes"),
+        (lambda a: np.fft.hfft(a[0, 0]), "irfft: axis -1 is outside"),
+    ],
+)  # fmt: skip
+def test_one_sentence(f, sentence):
+    with pytest.raises(HypergradError, match=sentence):
+        hg.compile(f)(A)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (2, 5, 3), (3, 1), (3, 0), (0, 4, 2)])
+def test_complete_qr(shape):
+    """What does not depend on the basis of the columns that complete Q: their projector."""
+    n = shape[-1]
+
+    def parts(a):
+        q, r = np.linalg.qr(a, mode="complete")
+        return q[..., :n], r, q[..., n:] @ np.swapaxes(q[..., n:], -1, -2), q @ r
+
+    agrees(parts, np.random.default_rng(11).standard_normal(shape))

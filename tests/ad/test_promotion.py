@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import hypergrad as hg
 from hypergrad.ad.forward import evaluate
@@ -134,3 +135,25 @@ def test_dtypes_of_reductions(name, same):
         functions += [np.var, np.std, np.round, lambda x: np.round(x, 1), lambda x: x.conj()]
     for f in functions:
         same(hg.compile(f)(x), f(x))
+
+
+def test_promotion_of_special_functions():
+    """SciPy's own loops: some give float64 for a Python number, some stay in float32."""
+    x = np.array([0.5, 0.25], np.float32)
+    others = (0.5, 2, np.float64(0.5), np.array(0.5), np.array([1, 2]), np.array(True), x)
+    for f in (special.beta, special.rel_entr, special.xlogy, special.jv):
+        for other in others:
+            expected = f(x, other)
+            found = hg.compile(lambda x, f=f, other=other: f(x, other))(x)
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found, expected)
+    for f in (special.erfinv, special.expit, special.gammaln):
+        assert hg.compile(lambda x, f=f: f(x.astype(np.float16)))(x).dtype == f(x.astype(np.float16)).dtype
+
+
+@pytest.mark.parametrize("name", ["erf", "expit", "gamma", "psi", "log_ndtr"])
+def test_special_functions_of_complex_numbers_are_refused(name):
+    with pytest.raises(
+        UnsupportedError, match=rf"scipy.special.{name} takes real numbers, got complex128.*np.real"
+    ):
+        hg.compile(lambda x: getattr(special, name)(x + 1j))(np.ones(2))

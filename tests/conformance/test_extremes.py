@@ -72,6 +72,39 @@ def test_value_and_slope(name):
                 )
 
 
+# name: (SciPy function, its second derivative, arguments); the slopes must not cancel near 0, far out, at poles
+CURVATURES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[float, ...]]] = {
+    "i1": (scipy.special.i1, lambda x: mp.besseli(1, x, 2), (1e-16, 1e-8, -1e-5, 0.3, 30.0)),
+    "j1": (scipy.special.j1, lambda x: mp.besselj(1, x, 2), (1e-16, 1e-8, -1e-5, 0.3, 30.0)),
+    "exprel": (scipy.special.exprel, lambda x: mp.hyp1f1(3, 4, x) / 3, (0.0, 1e-300, -1e-16, 1e-8, 1e-3, 2.5, -600.0, 600.0)),
+    "rgamma": (scipy.special.rgamma, lambda x: mp.diff(mp.rgamma, x, 2), (0.0, 1e-16, -1e-8, -1.0, -2.0, -7.5, 0.3, 30.0)),
+    "erfcx": (scipy.special.erfcx, lambda x: _erfcx(x) * (4 * x * x + 2) - 4 * x / mp.sqrt(mp.pi), (-5.0, 1e-16, 2.5, 11.5, 12.5, 1e4, 1e8)),
+    "dawsn": (scipy.special.dawsn, lambda x: _dawson(x) * (4 * x * x - 2) - 2 * x, (1e-8, 0.3, -2.5, 11.5, 12.5, -1e4)),
+    "log_ndtr": (scipy.special.log_ndtr, lambda x: -_hazard(x) * (x + _hazard(x)), (-1e6, -1e3, -5.0, -1e-16, 0.3, 5.0)),
+}  # fmt: skip
+
+
+def _erfcx(x):
+    return mp.exp(x * x) * mp.erfc(x)
+
+
+def _dawson(x):
+    return mp.exp(-x * x) * mp.erfi(x) * mp.sqrt(mp.pi) / 2
+
+
+def _hazard(x):
+    return mp.sqrt(2 / mp.pi) / _erfcx(-x / mp.sqrt(2))
+
+
+@pytest.mark.parametrize("name", CURVATURES)
+def test_second_derivatives(name):
+    f, exact, points = CURVATURES[name]
+    with mp.workdps(60), np.errstate(all="ignore"):
+        for x in points:
+            found, expected = float(hg.hessian(lambda v: f(v))(np.float64(x))), exact(mp.mpf(x))
+            assert abs(mp.mpf(found) - expected) <= mp.mpf("1e-11") * abs(expected), (name, x, found)
+
+
 def test_second_derivatives_of_losses_with_huge_logits():
     z = np.array([[1e4, -1e4, 0.0], [700.0, 710.0, 690.0]])
     y = np.array([1, 0])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.options import array_of, axis_list
+from hypergrad.ad.options import array_of, axis_list, integer
 from hypergrad.ad.primitives.complex import conj
 from hypergrad.ad.primitives.elementwise import apply, broadcast_shape
 from hypergrad.ad.primitives.linear import permute, reshape, unbroadcast
@@ -79,8 +79,9 @@ def dot(a: Any, b: Any) -> Any:
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """``np.tensordot``, as one matrix product."""
     a, b = (array_of(x) for x in (a, b))
-    if isinstance(axes, int | np.integer):
-        axes = (tuple(range(a.ndim - int(axes), a.ndim)), tuple(range(int(axes))))
+    if not isinstance(axes, tuple | list | np.ndarray):
+        count = integer(axes, "tensordot: axes")
+        axes = (tuple(range(a.ndim - count, a.ndim)), tuple(range(count)))
     left, right = (axis_list(side, x.ndim, "tensordot") for side, x in zip(axes, (a, b), strict=True))
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ShapeError(

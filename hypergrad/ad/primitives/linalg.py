@@ -14,6 +14,7 @@ Notation: Aᵀ transpose of the last two axes; Ā cotangent of A; dA tangent; �
     det       dA -> sum of cofactors ∘ dA: the first two derivatives are right at every matrix, singular ones too;
               higher ones at singular matrices need distinct singular values
     pinv      B = A⁺:       dB = -B dA B + B Bᵀ dAᵀ (I - A B) + (I - B A) dAᵀ Bᵀ B (Golub & Pereyra 1973, constant rank)
+              where `rtol` drops values that are not 0, their share is added (`_dropped`)
 Where λ_i = λ_j the single vectors have no derivative, and F_ij is 0: right for sums over equal values and for the
 eigenspaces (such as the projection on all vectors of one value), never NaN. What is put together again from equal
 values and their vectors, such as V f(Λ) Vᵀ, loses the slope within their space, and so do second derivatives of the
@@ -59,7 +60,7 @@ def float_matrix(a: Any, name: str, square: bool = True, real: bool = True) -> A
 
     Raises:
         ShapeError: fewer than two axes, or matrices that are not square where they must be.
-        UnsupportedError: complex numbers, where the rules are of real matrices.
+        UnsupportedError: complex numbers, where the rules are of real matrices; float16, which LAPACK lacks.
     """
     a = array_of(a)
     if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
@@ -70,14 +71,14 @@ def float_matrix(a: Any, name: str, square: bool = True, real: bool = True) -> A
             f"{name} has no derivative rule for complex matrices, at {source_line()}; write A + iB as the real matrix "
             "[[A, -B], [B, A]]"
         )
+    if a.dtype == np.float16:
+        raise UnsupportedError(
+            f"{name} takes float32 or float64, got float16, at {source_line()}; use astype"
+        )
     return a if a.dtype.kind in "fc" else convert(a, float)
 
 
 def _infer(a: ArrayType, b: ArrayType) -> ArrayType:
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ShapeError(f"solve: the matrix must be square, got shape {a.shape}, at {source_line()}")
-    if a.shape[-1] != b.shape[-2]:
-        raise ShapeError(f"solve: shapes {a.shape} and {b.shape} do not fit, at {source_line()}")
     return ArrayType((*broadcast_shape([a.shape[:-2], b.shape[:-2]], "solve"), *b.shape[-2:]), a.dtype)
 
 
@@ -97,9 +98,13 @@ solve_p = Primitive("solve", _infer, np.linalg.solve, _jvp, _transpose)
 
 def solve(a: Any, b: Any) -> Any:
     """``np.linalg.solve``: `b` is one vector if it has one axis, else (a stack of) matrices."""
-    a, b = (array_of(x) for x in (a, b))
+    a, b = float_matrix(a, "np.linalg.solve", real=False), array_of(b)
+    if b.ndim == 0 or b.shape[0 if b.ndim == 1 else -2] != a.shape[-1]:
+        raise ShapeError(
+            f"np.linalg.solve: a right-hand side of shape {b.shape} does not fit matrices of shape {a.shape}, at "
+            f"{source_line()}; give one vector, or (a stack of) matrices of columns"
+        )
     dtype = np.result_type(a.dtype, b.dtype)
-    dtype = dtype if dtype.kind in "fc" else np.dtype(float)
     a, b = convert(a, dtype), convert(b, dtype)
     if b.ndim != 1:
         return bind(solve_p, a, b)
@@ -205,32 +210,38 @@ svd_p = Primitive(
 )
 
 
-# QR: Q (m, k), R (k, n), m >= n or the leading square part (Walter & Lehmann 2012) -----------------------
-def _qr_infer(a: ArrayType) -> tuple[ArrayType, ...]:
+# QR: Q (m, k), R (k, n), m >= n or the leading square part (Walter & Lehmann 2012); Q (m, m), R (m, n) when full
+def _qr_infer(a: ArrayType, full: bool) -> tuple[ArrayType, ...]:
     *batch, m, n = a.shape
-    k = min(m, n)
+    k = m if full else min(m, n)
     return ArrayType((*batch, m, k), a.dtype), ArrayType((*batch, k, n), a.dtype)
 
 
-def _qr_jvp(out: Any, tangents: Any, inputs: Any) -> tuple[Any, Any]:
+def _qr_jvp(out: Any, tangents: Any, inputs: Any, full: bool) -> tuple[Any, Any]:
     q, r = out
     (t,) = tangents
     m, n = t.shape[-2:]
     if m < n:  # the first m columns decide; the others follow from R = Qᵀ A
-        moved_q, _ = _qr_jvp((q, r[..., :, :m]), (t[..., :, :m],), inputs)
+        moved_q, _ = _qr_jvp((q, r[..., :, :m]), (t[..., :, :m],), inputs, full)
         return moved_q, _flip(moved_q) @ inputs[0] + _flip(q) @ t
-    right = _flip(bind(solve_p, _flip(r), _flip(t)))  # dA R⁻¹
-    inner = _flip(q) @ right
+    first, rest = q[..., :, :n], q[..., :, n:]
+    right = _flip(bind(solve_p, _flip(r[..., :n, :]), _flip(t)))  # dA R⁻¹
+    inner = _flip(first) @ right
     lower = np.tril(inner, -1)
     turn = lower - _flip(lower)
-    moved_q = q @ (turn - inner) + right
-    return moved_q, (inner - turn) @ r
+    moved_q, moved_r = first @ (turn - inner) + right, (inner - turn) @ r[..., :n, :]
+    if not full:
+        return moved_q, moved_r
+    moved_rest = -(first @ _flip(moved_q) @ rest)  # the other columns turn with the span of the first
+    return np.concatenate([moved_q, moved_rest], axis=-1), np.concatenate(
+        [moved_r, 0.0 * r[..., n:, :]], axis=-2
+    )
 
 
 qr_p = Primitive(
     "qr",
     infer=_qr_infer,
-    call=lambda a: tuple(np.linalg.qr(a, mode="reduced")),
+    call=lambda a, full: tuple(np.linalg.qr(a, mode="complete" if full else "reduced")),
     jvp=_qr_jvp,
     multiple=True,
 )
@@ -240,7 +251,24 @@ qr_p = Primitive(
 def _pinv_jvp(out: Any, tangents: Any, inputs: Any, rtol: float) -> Any:
     (a,), (t,) = inputs, tangents
     tt, bt = _flip(t), _flip(out)
-    return -(out @ t @ out) + (out @ bt) @ (tt - (tt @ a) @ out) + (tt - out @ (a @ tt)) @ (bt @ out)
+    found = -(out @ t @ out) + (out @ bt) @ (tt - (tt @ a) @ out) + (tt - out @ (a @ tt)) @ (bt @ out)
+    return found if rtol < np.finfo(a.dtype).eps ** 0.75 else found + _dropped(a, t, rtol)
+
+
+def _dropped(a: Any, t: Any, rtol: float) -> Any:
+    """What singular values that `rtol` drops, though they are not 0, add to the derivative of the pseudo-inverse.
+
+    V (H ∘ P + G ∘ Pᵀ) Uᵀ with P = Uᵀ dA V; H = d/(s (s² - d²)) and G = H d/s of one kept s and one dropped d.
+    """
+    u, s, vt = bind(svd_p, a, full=False)
+    kept = s > rtol * s[..., :1]
+    mixed = kept[..., :, None] != kept[..., None, :]
+    larger = select(mixed, np.maximum(s[..., :, None], s[..., None, :]), 1.0)
+    smaller = select(mixed, np.minimum(s[..., :, None], s[..., None, :]), 0.0)
+    ratio = smaller / larger
+    inner = _flip(u) @ t @ _flip(vt)
+    weight = ratio / ((larger - smaller) * (larger + smaller))
+    return _flip(vt) @ (weight * (inner + ratio * _flip(inner))) @ _flip(u)
 
 
 pinv_p = Primitive(

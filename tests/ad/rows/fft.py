@@ -39,7 +39,7 @@ ROWS: dict[str, list[Example]] = {
     ],
     "rfft": [
         B(np.fft.rfft, V), B(np.fft.rfft, LONG), B(lambda x: np.fft.rfft(x, 6, norm="ortho"), V), B(lambda x: np.fft.rfft(x, 3, axis=0, norm="forward"), M),
-        B(np.fft.rfft2, CUBE), B(np.fft.rfftn, CUBE), B(lambda x: np.fft.rfftn(x, (3, 4), (0, 1)), CUBE), B(np.fft.ihfft, LONG), B(lambda x: np.fft.rfft(x[:1]), V),
+        B(np.fft.rfft2, CUBE), B(np.fft.rfftn, CUBE), B(lambda x: np.fft.rfftn(x, axes=(1, 1)), CUBE), B(lambda x: np.fft.fftshift(np.fft.rfft(x), axes=(0, 0)), M), B(lambda x: np.fft.rfftn(x, (3, 4), (0, 1)), CUBE), B(np.fft.ihfft, LONG), B(lambda x: np.fft.rfft(x[:1]), V),
         R(lambda x: np.sum(np.abs(np.fft.rfft(x)) ** 2), LONG),
     ],
     "irfft": [
