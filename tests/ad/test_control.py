@@ -147,3 +147,12 @@ def test_an_int_that_becomes_a_float_is_promoted():
 def test_refusals_say_why(f, words):
     with pytest.raises(HypergradError, match=words):
         hg.compile(f)(X)
+
+
+def test_compiled_with_one_result_and_with_no_steps():
+    one = lambda x: hg.cond(x[0] > 0, lambda v: np.sin(v * x), lambda v: v, x)
+    np.testing.assert_allclose(hg.compile(one)(X), np.sin(X * X), rtol=1e-14)
+    only = lambda x: hg.scan(lambda c, r: ((), r * r), (), x)[1]
+    np.testing.assert_allclose(hg.compile(lambda x: np.sin(only(x)))(X), np.sin(X * X), rtol=1e-14)
+    empty = lambda x: np.sum(np.sin(hg.scan(lambda c, r: (c * r, c), x, x[:0])[0]))
+    np.testing.assert_allclose(hg.compile(hg.grad(empty))(X), np.cos(X), rtol=1e-14)
