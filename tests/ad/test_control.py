@@ -141,6 +141,9 @@ def test_an_int_that_becomes_a_float_is_promoted():
         (lambda x: hg.scan(lambda c, r: (c, r), x)[0], "length="),
         (lambda x: hg.scan(lambda c, r: (c[:1], r), x, x)[0], "keep it the same"),
         (lambda x: hg.scan(lambda c, r: c, x, x)[0], "must return"),
+        (lambda x: hg.scan(lambda c, r: (c, r), x, length=2.5)[0], "length= as an int"),
+        (lambda x: hg.scan(lambda c, r: (c, r), x, length=-1)[0], "length= as an int"),
+        (lambda x: hg.cond(x[0] > 0, lambda: 1, lambda: 2), "constants 1 and 2"),
         (lambda x: hg.scan(lambda c, r: ((c, c), r), x, x)[0], "expected"),
     ],
 )
