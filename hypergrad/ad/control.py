@@ -179,9 +179,15 @@ def scan(
         result = f(given, row)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TreeError(f"{name} must return (carry, y), got {type(result).__name__}")
-        after, _, after_structure = _leaves(result[0], f"the carry of {name}")
-        if after_structure != structure or len(after) != len(carry):
+        after, kept, after_structure = _leaves(result[0], f"the carry of {name}")
+        if after_structure != structure:
             raise TreeError(f"{name} returns the carry {after_structure}, expected {structure} as init")
+        if kept != places:
+            before, now = (["array" if p is ARRAY else repr(p) for p in row] for row in (places, kept))
+            raise TreeError(
+                f"{name} changes a carry that is static, from {', '.join(before)} to {', '.join(now)}; "
+                "start from an array, such as np.asarray(False)"
+            )
         outs["y"], ys = Results.of(result[1], name)
         return [*(strong_array(a) for a in after), *(strong_array(y) for y in ys)]
 

@@ -144,6 +144,8 @@ def test_an_int_that_becomes_a_float_is_promoted():
         (lambda x: hg.scan(lambda c, r: (c, r), x, length=2.5)[0], "length= as an int"),
         (lambda x: hg.scan(lambda c, r: (c, r), x, length=-1)[0], "length= as an int"),
         (lambda x: hg.cond(x[0] > 0, lambda: 1, lambda: 2), "constants 1 and 2"),
+        (lambda x: hg.scan(lambda c, r: (c | (r > 0), r), False, x)[0], "from False to array"),
+        (lambda x: hg.scan(lambda c, r: (not c, r), False, x)[0], "from False to True"),
         (lambda x: hg.scan(lambda c, r: ((c, c), r), x, x)[0], "expected"),
     ],
 )
