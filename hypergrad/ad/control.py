@@ -99,6 +99,12 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
 
         programs.append(trace(flat, [type_of(a) for a in arrays], name_of(function)))
     names = f"{name_of(true_fun)} and {name_of(false_fun)}"
+    for a, b in zip(outs[0].static, outs[1].static, strict=False):
+        if (a is ARRAY) == (b is ARRAY) and a is not b and (type(a), a) != (type(b), b):
+            raise TreeError(
+                f"the branches of cond, {names}, return the constants {a!r} and {b!r}, of which a traced cond cannot "
+                "choose one; return np.asarray of a number"
+            )
     if outs[0].structure != outs[1].structure or len(programs[0].outputs) != len(programs[1].outputs):
         raise TreeError(
             f"the branches of cond, {names}, return the trees {outs[0].structure} and {outs[1].structure}"
@@ -161,6 +167,8 @@ def scan(
             f"scan needs xs of one common length, or length=; got shapes {[np.shape(x) for x in rows]}, length={length}"
         )
     (steps,) = lengths
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
+        raise ShapeError(f"scan of {name} needs length= as an int of at least 0, got {steps!r}")
     carry = [strong_array(c) for c in carry]
     outs: dict[str, Results] = {}
     paths = structure.paths()
@@ -171,9 +179,15 @@ def scan(
         result = f(given, row)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TreeError(f"{name} must return (carry, y), got {type(result).__name__}")
-        after, _, after_structure = _leaves(result[0], f"the carry of {name}")
-        if after_structure != structure or len(after) != len(carry):
+        after, kept, after_structure = _leaves(result[0], f"the carry of {name}")
+        if after_structure != structure:
             raise TreeError(f"{name} returns the carry {after_structure}, expected {structure} as init")
+        if kept != places:
+            before, now = (["array" if p is ARRAY else repr(p) for p in row] for row in (places, kept))
+            raise TreeError(
+                f"{name} changes a carry that is static, from {', '.join(before)} to {', '.join(now)}; "
+                "start from an array, such as np.asarray(False)"
+            )
         outs["y"], ys = Results.of(result[1], name)
         return [*(strong_array(a) for a in after), *(strong_array(y) for y in ys)]
 

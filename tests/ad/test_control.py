@@ -141,9 +141,23 @@ def test_an_int_that_becomes_a_float_is_promoted():
         (lambda x: hg.scan(lambda c, r: (c, r), x)[0], "length="),
         (lambda x: hg.scan(lambda c, r: (c[:1], r), x, x)[0], "keep it the same"),
         (lambda x: hg.scan(lambda c, r: c, x, x)[0], "must return"),
+        (lambda x: hg.scan(lambda c, r: (c, r), x, length=2.5)[0], "length= as an int"),
+        (lambda x: hg.scan(lambda c, r: (c, r), x, length=-1)[0], "length= as an int"),
+        (lambda x: hg.cond(x[0] > 0, lambda: 1, lambda: 2), "constants 1 and 2"),
+        (lambda x: hg.scan(lambda c, r: (c | (r > 0), r), False, x)[0], "from False to array"),
+        (lambda x: hg.scan(lambda c, r: (not c, r), False, x)[0], "from False to True"),
         (lambda x: hg.scan(lambda c, r: ((c, c), r), x, x)[0], "expected"),
     ],
 )
 def test_refusals_say_why(f, words):
     with pytest.raises(HypergradError, match=words):
         hg.compile(f)(X)
+
+
+def test_compiled_with_one_result_and_with_no_steps():
+    one = lambda x: hg.cond(x[0] > 0, lambda v: np.sin(v * x), lambda v: v, x)
+    np.testing.assert_allclose(hg.compile(one)(X), np.sin(X * X), rtol=1e-14)
+    only = lambda x: hg.scan(lambda c, r: ((), r * r), (), x)[1]
+    np.testing.assert_allclose(hg.compile(lambda x: np.sin(only(x)))(X), np.sin(X * X), rtol=1e-14)
+    empty = lambda x: np.sum(np.sin(hg.scan(lambda c, r: (c * r, c), x, x[:0])[0]))
+    np.testing.assert_allclose(hg.compile(hg.grad(empty))(X), np.cos(X), rtol=1e-14)

@@ -466,7 +466,8 @@ class _Plan:
             target = f"t{len(self.lines)}_{len(targets)}"
             self.names[var] = target
             targets.append(target)
-        self.lines.append(f"{', '.join(targets)} = {text}")
+        unpacked = "".join(f"{target}, " for target in targets) if eq.primitive.multiple else targets[0] + " "
+        self.lines.append(f"{unpacked}= {text}")
         for var in eq.outputs:
             if var in self.in_place:
                 self.lines.append(f"copyto({self.in_place[var]}, {self.names[var]})")

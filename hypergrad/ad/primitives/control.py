@@ -146,6 +146,8 @@ def _scan_call(
     *inputs: Any, body: Body, counts: tuple[int, int], length: int, reverse: bool
 ) -> tuple[Any, ...]:
     consts, carry, xs = _parts(inputs, counts)
+    if not length:
+        carry = [np.array(c) for c in carry]  # results never alias operands, whose buffers are used again
     types = body.types[counts[1] :]
     ys = [np.empty((length, *t.shape), t.dtype) for t in types]
     for t in range(length - 1, -1, -1) if reverse else range(length):
