@@ -97,7 +97,7 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
             outs.append(found)
             return [strong_array(x) for x in results]
 
-        programs.append(trace(flat, [type_of(a) for a in arrays], name_of(function)))
+        programs.append(trace(flat, [type_of(a) for a in arrays], name_of(function), branch=True))
     names = f"{name_of(true_fun)} and {name_of(false_fun)}"
     for a, b in zip(outs[0].static, outs[1].static, strict=False):
         if (a is ARRAY) == (b is ARRAY) and a is not b and (type(a), a) != (type(b), b):

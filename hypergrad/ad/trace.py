@@ -67,10 +67,12 @@ class Builder:
         clock: counts the writes to traced arrays; shared with the enclosing traces.
         marks: the enclosing traces, with the number of equations that each had when this one began.
         where: source line given to new equations; None: look it up in the stack.
+        branch: whether what is computed here may never run, so that nothing here is left to an enclosing trace.
     """
 
-    def __init__(self, name: str = "program") -> None:
+    def __init__(self, name: str = "program", branch: bool = False) -> None:
         self.name = name
+        self.branch = branch
         stack = _stack()
         self.level = len(stack) + 1
         self.clock: list[int] = stack[-1].clock if stack else [0]
@@ -229,19 +231,28 @@ def bind(primitive: Primitive, *inputs: Any, **params: Any) -> Any:
             arrays.append(np.asarray(value))
     if builder is None:
         return primitive.call(*arrays, **params)
+    for inner in _stack()[builder.level :]:
+        if inner.branch:
+            builder = inner
     return builder.emit(primitive, arrays, params)
 
 
 def trace(
-    function: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "program"
+    function: Callable[..., Sequence[Any]],
+    types: Sequence[ArrayType],
+    name: str = "program",
+    branch: bool = False,
 ) -> Program:
     """The Program of a function from arrays of the given types to a sequence of arrays.
+
+    Args:
+        branch: whether it may never run, so that all of its operations stay in it.
 
     Raises:
         TracingError: the function used a traced value where NumPy needs its number, or drew
             from NumPy's global random state, whose draws would be frozen into the Program.
     """
-    with Builder(name) as builder, user_code(name):
+    with Builder(name, branch) as builder, user_code(name):
         return builder.program(function(*[builder.input(type) for type in types]))
 
 

@@ -161,3 +161,13 @@ def test_compiled_with_one_result_and_with_no_steps():
     np.testing.assert_allclose(hg.compile(lambda x: np.sin(only(x)))(X), np.sin(X * X), rtol=1e-14)
     empty = lambda x: np.sum(np.sin(hg.scan(lambda c, r: (c * r, c), x, x[:0])[0]))
     np.testing.assert_allclose(hg.compile(hg.grad(empty))(X), np.cos(X), rtol=1e-14)
+
+
+def test_only_the_chosen_branch_of_cond_runs_what_it_reads_from_outside():
+    f = lambda x: hg.cond(x > 0, lambda: np.log(x), lambda: 3.0 * x)
+    with np.errstate(all="raise"):
+        for x, first, second in ((2.0, 0.5, -0.25), (-1.0, 3.0, 0.0)):
+            assert hg.compile(f)(x) == (np.log(x) if x > 0 else 3.0 * x)
+            assert hg.grad(f)(x) == first
+            assert hg.grad(hg.grad(f))(x) == second
+            assert hg.jvp(f, (x,), (1.0,))[1] == first

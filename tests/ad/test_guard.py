@@ -16,6 +16,10 @@ def later(x):
     return np.where(x > 0, root * root, x)
 
 
+def where_finite(y):
+    return np.where(np.isfinite(y), y, 0.0)
+
+
 CASES = {
     "log": lambda x: np.where(x > 0, np.log(x), 0.0),
     "x log x": lambda x: np.where(x > 0, x * np.log(x), 0.0),
@@ -30,6 +34,12 @@ CASES = {
     "behind an index": lambda x: np.where((x > 0)[:, None], np.log(x)[:, None] * np.ones(3), 0.0),
     "behind a reshape": lambda x: np.where((x > 0).reshape(2, 2), np.sqrt(x).reshape(2, 2), 0.0),
     "diamond": lambda x: np.where(x > 0, (lambda y: np.sin(y) * y + np.cos(y) / y)(np.log(x) + 3.0), 0.0),
+    "two branches": lambda x: (lambda y: np.where(x > 0, y, 0.0) + np.where(x > 1, y * x, 1.0))(np.log(x)),
+    "both sides": lambda x: (lambda y: np.where(x > 1, y, np.where(x > 0, 2.0 * y, x)))(np.sqrt(x)),
+    "a row for all": lambda x: np.where(np.array([[True], [False]]) & (x > 0), np.log(x) * np.ones((2, 1)), 0.0),
+    "one divisor": lambda x: np.where(np.array([False] * 4), x / (x[0] + 1.0), x),
+    "asks itself": lambda x: np.where(x > -9, where_finite(np.log(np.maximum(x, 0.5))), 0.0),
+    "a mean": lambda x: np.where(x[2] > 5.0, np.mean(np.log(x)), x),
     "number": lambda x: np.where(x[1] > 0, np.log(x[1]), x[1]),
 }  # fmt: skip
 
