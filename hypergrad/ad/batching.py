@@ -15,11 +15,12 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.ad.arguments import ARRAY, Results, as_value, is_static, name_of, own
-from hypergrad.ad.control import captured
-from hypergrad.ad.primitives.control import Body, scan_p
+from hypergrad.ad.control import captured, with_numbers
+from hypergrad.ad.debug import active
+from hypergrad.ad.primitives.control import Body, cond_p, scan_p
 from hypergrad.ad.primitives.linear import broadcast_to, permute, reshape
 from hypergrad.ad.program import ArrayType, Equation, Program, Var
-from hypergrad.ad.trace import bind, is_traced, trace, type_of
+from hypergrad.ad.trace import Builder, bind, is_traced, trace, type_of
 from hypergrad.errors import ShapeError, TreeError
 
 __all__ = ["RULES", "vmap"]
@@ -40,6 +41,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable
         ShapeError: axes of different lengths, an axis that a leaf lacks, or none at all.
     """
     name = name_of(f)
+    if isinstance(out_axes, bool) or not isinstance(out_axes, int):
+        raise ShapeError(f"vmap of {name}: out_axes must be an int, got {out_axes!r}")
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Any:
@@ -76,17 +79,27 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable
             nonlocal out
             stream = iter(tracers)
             out, found = Results.of(
-                f(*structure.unflatten([next(stream) if k is ARRAY else k for k in kept])), name
+                with_numbers(f(*structure.unflatten([next(stream) if k is ARRAY else k for k in kept]))), name
             )
             return found
 
         kinds = [type_of(x) for x in arrays]
         types = [ArrayType(k.shape[1:], k.dtype) if b else k for k, b in zip(kinds, batched, strict=True)]
         program, closed = captured(trace(flat, types, name))
-        found = _evaluate(program, [*closed, *arrays], [*(False,) * len(closed), *batched], count)
+        given, marks = [*closed, *arrays], [*(False,) * len(closed), *batched]
+        watch = active()
+        if watch is not None and not any(map(is_traced, given)):
+            body, _ = _batched(program, marks, count, [True] * len(program.outputs))
+            found = [(value, True) for value in watch.run(body.program, given)]
+        else:
+            found = _evaluate(program, given, marks, count)
         results = []
         for value, b in found:
-            full = value if b else broadcast_to(value, (count, *np.shape(value)))
+            full = _full(value, b, count)
+            if not -np.ndim(full) <= out_axes < np.ndim(full):
+                raise ShapeError(
+                    f"vmap of {name}: a stacked result of shape {np.shape(full)} has no axis out_axes={out_axes}"
+                )
             results.append(np.moveaxis(full, 0, out_axes))
         return out.tree(results if any(map(is_traced, results)) else own(results, arrays))
 
@@ -95,14 +108,16 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable
 
 def _axes_of(entry: Any, arg: Any, name: str) -> list[Any]:
     """The axis of each leaf of an argument."""
-    count = tree.structure(arg).count
-    if entry is None or isinstance(entry, int):
-        return [entry] * count
+    if entry is None or (isinstance(entry, int) and not isinstance(entry, bool)):
+        return [entry] * tree.structure(arg).count
     leaves, structure = tree.flatten(entry)
     if structure != tree.structure(arg):
         raise TreeError(
             f"vmap of {name}: in_axes {structure} does not fit the argument {tree.structure(arg)}"
         )
+    wrong = [leaf for leaf in leaves if leaf is not None and type(leaf) is not int]
+    if wrong:
+        raise TreeError(f"vmap of {name}: an entry of in_axes must be an int or None, got {wrong[0]!r}")
     return leaves
 
 
@@ -218,6 +233,52 @@ def _stacked(eq: Equation, values: list[Any], marks: list[bool], count: int) -> 
     return bind(eq.primitive, *values, **eq.params)
 
 
+def _batched(
+    program: Program, marks: Sequence[bool], count: int, also: Sequence[bool]
+) -> tuple[Body, list[bool]]:
+    """A body for all examples, and which results depend on the example; those in `also` are made to."""
+    with Builder(program.name) as builder:
+        given = [
+            builder.input(ArrayType((count, *var.type.shape) if mark else var.type.shape, var.type.dtype))
+            for var, mark in zip(program.inputs, marks, strict=True)
+        ]
+        found = _evaluate(program, given, marks, count)
+        values = [_full(v, m, count) if wanted else v for (v, m), wanted in zip(found, also, strict=True)]
+        return Body(builder.program(values)), [m for _, m in found]
+
+
+def _cond(eq: Equation, values: list[Any], marks: list[bool], count: int) -> Any:
+    """One branch for all examples; a predicate that differs between examples is looped over."""
+    if marks[0]:
+        return None
+    every = [True] * len(eq.outputs)
+    bodies = {
+        side: _batched(eq.params[side].program, marks[1:], count, every)[0] for side in ("true", "false")
+    }
+    return bind(cond_p, *values, **bodies)
+
+
+def _scan(eq: Equation, values: list[Any], marks: list[bool], count: int) -> Any:
+    """One loop for all examples; a carry differs between them if its start does, or what enters it."""
+    body, (n, m) = eq.params["body"], eq.params["counts"]
+    given_marks, marks = marks, list(marks)
+    every = [True] * (len(eq.outputs) - m)
+    while True:
+        batched, found = _batched(body.program, marks, count, [*marks[n : n + m], *every])
+        grown = [a or b for a, b in zip(marks[n : n + m], found[:m], strict=True)]
+        if grown == marks[n : n + m]:
+            break
+        marks[n : n + m] = grown
+    given = []
+    for i, (value, mark, was) in enumerate(zip(values, marks, given_marks, strict=True)):
+        if i >= n + m and mark:
+            value = np.moveaxis(value, 0, 1)  # steps first
+        given.append(_full(value, was, count) if mark and i < n + m else value)
+    out = bind(scan_p, *given, **{**eq.params, "body": batched})
+    carries = [_full(v, mark, count) for v, mark in zip(out[:m], marks[n : n + m], strict=True)]
+    return (*carries, *(np.moveaxis(y, 1, 0) for y in out[m:]))
+
+
 Rule = Callable[[Equation, list[Any], list[bool], int], Any]
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("select", "convert", "expit", "stop_gradient", "real", "imag", "conj"), _elementwise),
@@ -231,6 +292,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("reshape", "broadcast_to"), _shape_up),
     **dict.fromkeys(("index", "scatter"), _spec_up),
     **dict.fromkeys(("inv", "det", "slogdet", "cholesky", "eigh", "svd", "qr", "pinv"), _stacked),
-    "permute": _permute_up,
+    "cond": _cond,
     "matmul": _matmul,
+    "permute": _permute_up,
+    "scan": _scan,
 }

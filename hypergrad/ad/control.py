@@ -15,7 +15,7 @@ from hypergrad.ad.program import ArrayType, Const, Equation, Program, Var
 from hypergrad.ad.trace import Tracer, bind, is_traced, trace, type_of
 from hypergrad.errors import ShapeError, TreeError
 
-__all__ = ["captured", "cond", "scan", "strong_array"]
+__all__ = ["captured", "cond", "scan", "strong_array", "with_numbers"]
 
 
 def captured(program: Program) -> tuple[Program, list[Tracer]]:
@@ -60,6 +60,11 @@ def strong_array(array: Any) -> Any:
     """An array of its own dtype: a Python number becomes one."""
     array = array if is_traced(array) else np.asarray(array)
     return convert(array, array.dtype) if is_traced(array) and array.type.weak else array
+
+
+def with_numbers(value: Any) -> Any:
+    """A tree whose Python ints and bools are arrays, to be stacked with those of other steps or examples."""
+    return tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, int) else leaf, value)
 
 
 def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any) -> Any:
@@ -169,6 +174,7 @@ def scan(
     (steps,) = lengths
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
         raise ShapeError(f"scan of {name} needs length= as an int of at least 0, got {steps!r}")
+    weak = [type(c) is float for c in carry]  # takes the dtype that the first step gives it
     carry = [strong_array(c) for c in carry]
     outs: dict[str, Results] = {}
     paths = structure.paths()
@@ -188,15 +194,24 @@ def scan(
                 f"{name} changes a carry that is static, from {', '.join(before)} to {', '.join(now)}; "
                 "start from an array, such as np.asarray(False)"
             )
-        outs["y"], ys = Results.of(result[1], name)
+        outs["y"], ys = Results.of(with_numbers(result[1]), name)
         return [*(strong_array(a) for a in after), *(strong_array(y) for y in ys)]
 
     for attempt in range(2):
-        types = [*(type_of(c) for c in carry), *(ArrayType(np.shape(x)[1:], type_of(x).dtype) for x in rows)]
+        starts = [
+            ArrayType((), np.dtype(float), weak=True) if w and attempt == 0 else type_of(c)
+            for c, w in zip(carry, weak, strict=True)
+        ]
+        types = [*starts, *(ArrayType(np.shape(x)[1:], type_of(x).dtype) for x in rows)]
         program = trace(flat, types, name)
         after_types = [atom.type for atom in program.outputs[: len(carry)]]
-        wider = [np.result_type(a.dtype, type_of(c).dtype) for a, c in zip(after_types, carry, strict=True)]
-        if attempt == 0 and any(w != type_of(c).dtype for w, c in zip(wider, carry, strict=True)):
+        wider = [
+            a.dtype if w and a.dtype.kind == "f" else np.result_type(a.dtype, type_of(c).dtype)
+            for a, c, w in zip(after_types, carry, weak, strict=True)
+        ]
+        if attempt == 0 and (
+            any(weak) or any(w != type_of(c).dtype for w, c in zip(wider, carry, strict=True))
+        ):
             carry = [
                 convert(c, w) if is_traced(c) else c.astype(w) for c, w in zip(carry, wider, strict=True)
             ]

@@ -15,7 +15,7 @@ from hypergrad.ad.forward import evaluate
 from hypergrad.ad.primitives.control import Body
 from hypergrad.ad.primitives.custom import custom_p
 from hypergrad.ad.primitives.linear import convert
-from hypergrad.ad.program import ArrayType, Program
+from hypergrad.ad.program import ArrayType, Atom, Program, Var
 from hypergrad.ad.reverse import transpose
 from hypergrad.ad.trace import bind, is_traced, trace, type_of
 from hypergrad.errors import DerivativeError, ShapeError, TreeError
@@ -176,6 +176,12 @@ class _Call:
         program = trace(
             cotangents, [kind for kind in self.types if kind.differentiable], f"linear({self.name})"
         )
+        constant = _affine(program)
+        if constant is not None:
+            raise DerivativeError(
+                f"the pullback of {self.name} is not linear in the cotangent: it adds a constant{constant}; "
+                "a cotangent of zero must give zero"
+            )
         try:
             forward: Program = transpose(program, 0)  # the transpose of the pullback is the jvp
         except DerivativeError as error:
@@ -184,3 +190,26 @@ class _Call:
             ) from None
         stream = iter(evaluate(forward, [t for t in tangents if t is not None]))
         return tuple(values), [next(stream) if m else None for m in moving]
+
+
+_SUMS = {"add": (0, 1), "subtract": (0, 1), "select": (1, 2), "concatenate": None, "update": (0, 1)}
+
+
+def _affine(program: Program) -> str | None:
+    """Where a Program, linear but for that, adds what does not depend on its inputs; None: nowhere."""
+    linear = set(program.inputs)
+
+    def constant(atom: Atom) -> bool:
+        if isinstance(atom, Var):
+            return atom not in linear
+        return is_traced(atom.value) or bool(np.any(atom.value))
+
+    for eq in program.equations:
+        if not any(atom in linear for atom in eq.inputs if isinstance(atom, Var)):
+            continue
+        places = _SUMS.get(eq.primitive.name, ())
+        terms = eq.inputs if places is None else [eq.inputs[i] for i in places]
+        if any(map(constant, terms)):
+            return f" at {eq.where}" if eq.where else ""
+        linear.update(eq.outputs)
+    return "" if any(map(constant, program.outputs)) else None

@@ -79,3 +79,43 @@ def test_axes_trees_and_nesting():
 def test_refusals_say_why(call, words):
     with pytest.raises(HypergradError, match=words):
         call()
+
+
+def test_a_loop_over_examples_is_one_loop(program_of):
+    """The batch goes inside a scan, whichever of its operands differ between the examples, and inside a cond."""
+    w, xs = np.array([0.5, -0.3, 0.8]), np.sin(np.arange(12.0)).reshape(3, 4)
+
+    def run(w, xs):
+        return hg.scan(lambda c, t: ((c[0] * w + t, c[1] + 1.0), c[0] * t), (0.3, 0.0), xs, reverse=True)
+
+    for axes in ((0, 0), (0, None), (None, 0)):
+        pick = [lambda v, i, a=a: v if a is None else v[i] for a in axes]
+        args = [v if a == 0 else v[0] for v, a in zip((w, xs), axes, strict=True)]
+        (c, n), ys = hg.vmap(run, axes)(*args)
+        for i in range(3):
+            (c1, n1), ys1 = run(pick[0](args[0], i), pick[1](args[1], i))
+            np.testing.assert_allclose([c[i], n[i]], [c1, n1], rtol=1e-14)
+            np.testing.assert_allclose(ys[i], ys1, rtol=1e-14)
+        hg.check_grads(lambda *a, axes=axes: np.sin(hg.vmap(run, axes)(*a)[1]), tuple(args))
+    choose = lambda w, p: hg.cond(p > 0, lambda w: w**2, np.sin, w)
+    for p, expected in ((1.0, w**2), (-1.0, np.sin(w))):
+        np.testing.assert_array_equal(hg.compile(hg.vmap(choose, (0, None)))(w, p), expected)
+    program = program_of(lambda w: hg.vmap(lambda v: run(v, xs[0])[0][0])(w), (w,))
+    assert sum(eq.primitive.name == "scan" for eq in program.equations) == 1
+
+
+def test_numbers_that_a_function_returns_are_stacked():
+    found = hg.vmap(lambda x: (x, 1, True, None))(np.ones(3))
+    assert [np.shape(v) for v in found[:3]] == [(3,), (3,), (3,)]
+    assert found[3] is None
+    np.testing.assert_array_equal(hg.scan(lambda c, x: (c, 1), 0.0, np.ones(3))[1], [1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"in_axes": "a"}, "in_axes has 1 entries|in_axes must be"), ({"in_axes": ("a",)}, "must be an int or None"),
+     ({"out_axes": 3}, "no axis out_axes=3"), ({"out_axes": "x"}, "out_axes must be an int")],
+)  # fmt: skip
+def test_axes_that_are_none_are_refused(options, message):
+    with pytest.raises(HypergradError, match=message):
+        hg.vmap(np.sin, **options)(np.ones(3))

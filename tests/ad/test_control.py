@@ -171,3 +171,9 @@ def test_only_the_chosen_branch_of_cond_runs_what_it_reads_from_outside():
             assert hg.grad(f)(x) == first
             assert hg.grad(hg.grad(f))(x) == second
             assert hg.jvp(f, (x,), (1.0,))[1] == first
+
+
+def test_a_python_number_as_carry_takes_the_dtype_of_the_steps():
+    xs = np.arange(3.0, dtype=np.float32)
+    assert hg.scan(lambda c, x: (c + x, c), 0.0, xs)[0].dtype == np.float32
+    assert hg.scan(lambda c, x: (c + x, c), np.float64(0.0), xs)[0].dtype == np.float64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hypergrad as hg
-from hypergrad.errors import HypergradError
+from hypergrad.errors import DerivativeError, HypergradError
 
 X = np.array([0.3, -0.7, 1.9])
 
@@ -86,3 +86,23 @@ def test_inside_scan():
 def test_refusals_say_why(f, words):
     with pytest.raises(HypergradError, match=words):
         hg.grad(lambda x: np.sum(f(x)))(X)
+
+
+@pytest.mark.parametrize(
+    "pullback",
+    [lambda ct: (ct + 1.0,), lambda ct: (np.ones(3),), lambda ct: (np.where(np.arange(3) > 0, ct, 2.0),)],
+    ids=["sum", "constant", "branch"],
+)
+def test_a_pullback_that_adds_a_constant_is_refused(pullback):
+    f = hg.custom_rule(lambda x: np.sin(x), vjp=lambda x: (np.sin(x), pullback))
+    with pytest.raises(DerivativeError, match="not linear in the cotangent: it adds a constant"):
+        hg.grad(lambda x: np.sum(f(x)))(np.arange(3.0))
+
+
+def test_a_pullback_may_mask_and_pad_with_zeros():
+    mask = np.arange(3) > 0
+    f = hg.custom_rule(
+        lambda x: np.where(mask, x * x, 0.0),
+        vjp=lambda x: (np.where(mask, x * x, 0.0), lambda ct: (np.where(mask, 2.0 * x * ct, 0.0),)),
+    )
+    hg.check_grads(f, (np.arange(1.0, 4.0),))

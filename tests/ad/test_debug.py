@@ -80,3 +80,8 @@ def test_training_names_the_step():
         watched = hg.hypergradient(problem(), {"lr": 0.001})
     plain = hg.hypergradient(problem(), {"lr": 0.001})
     assert watched.hypergradient["lr"] == pytest.approx(plain.hypergradient["lr"], rel=1e-12)
+
+
+def test_a_function_of_a_batch_is_watched():
+    with hg.debug(), pytest.raises(NonFiniteError, match=r"log gave -inf at index \(1,\)"):
+        hg.vmap(np.log)(np.array([1.0, 0.0, 2.0]))
