@@ -25,10 +25,8 @@ def _mask(name: str, a: Any, where: Any) -> Any:
     if where is NO_VALUE or where is True:
         return None
     mask = array_of(where)
-    if (
-        np.broadcast_shapes(mask.shape, a.shape[max(0, a.ndim - mask.ndim) :])
-        != a.shape[-mask.ndim or a.ndim :]
-    ):
+    behind = a.shape[a.ndim - mask.ndim :] if mask.ndim <= a.ndim else ()
+    if len(behind) != mask.ndim or any(m not in (1, n) for m, n in zip(mask.shape, behind, strict=True)):
         raise ShapeError(
             f"{name}: where= of shape {mask.shape} does not broadcast to an array of shape {a.shape}, "
             f"at {source_line()}"
