@@ -115,15 +115,35 @@ class _Call:
         return found
 
     def _push(self, inputs: list[Any], tangents: list[Any]) -> tuple[Any, list[Any]]:
-        result = self.jvp(self._args(inputs), self._tangents(tangents))
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TreeError(
-                f"the jvp of {self.name} must return (value, tangent), got {type(result).__name__}"
+        moving: list[bool] = []
+
+        def flat(*given: Any) -> list[Any]:
+            stream = iter(given)
+            filled = [None if t is None else next(stream) for t in tangents]
+            result = self.jvp(self._args(inputs), self._tangents(filled))
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise TreeError(
+                    f"the jvp of {self.name} must return (value, tangent), got {type(result).__name__}"
+                )
+            values = self._checked(result[0], "the value by the jvp")
+            moved = self._checked(result[1], "the tangent by the jvp", derivative=True)
+            moving[:] = [t is not None for t in moved]
+            return [*values, *(t for t in moved if t is not None)]
+
+        given = [t for t in tangents if t is not None]
+        program = trace(flat, [type_of(t) for t in given], f"jvp({self.name})")
+        self._require_linear("jvp", "tangents", program, len(moving))
+        found = evaluate(program, given)
+        stream = iter(found[len(moving) :])
+        return tuple(found[: len(moving)]), [next(stream) if m else None for m in moving]
+
+    def _require_linear(self, rule: str, what: str, program: Program, first: int = 0) -> None:
+        constant = _affine(program, first)
+        if constant is not None:
+            raise DerivativeError(
+                f"the {rule} of {self.name} is not linear in the {what}: it adds a constant{constant}; "
+                "zero must give zero"
             )
-        return (
-            tuple(self._checked(result[0], "the value by the jvp")),
-            self._checked(result[1], "the tangent by the jvp", derivative=True),
-        )
 
     def _pull(self, inputs: list[Any], tangents: list[Any]) -> tuple[Any, list[Any]]:
         result = self.vjp(*self._args(inputs))
@@ -176,12 +196,7 @@ class _Call:
         program = trace(
             cotangents, [kind for kind in self.types if kind.differentiable], f"linear({self.name})"
         )
-        constant = _affine(program)
-        if constant is not None:
-            raise DerivativeError(
-                f"the pullback of {self.name} is not linear in the cotangent: it adds a constant{constant}; "
-                "a cotangent of zero must give zero"
-            )
+        self._require_linear("pullback", "cotangent", program)
         try:
             forward: Program = transpose(program, 0)  # the transpose of the pullback is the jvp
         except DerivativeError as error:
@@ -195,8 +210,12 @@ class _Call:
 _SUMS = {"add": (0, 1), "subtract": (0, 1), "select": (1, 2), "concatenate": None, "update": (0, 1)}
 
 
-def _affine(program: Program) -> str | None:
-    """Where a Program, linear but for that, adds what does not depend on its inputs; None: nowhere."""
+def _affine(program: Program, first: int = 0) -> str | None:
+    """Where a Program, linear but for that, adds what does not depend on its inputs; None: nowhere.
+
+    Args:
+        first: of the outputs that are linear.
+    """
     linear = set(program.inputs)
 
     def constant(atom: Atom) -> bool:
@@ -212,4 +231,4 @@ def _affine(program: Program) -> str | None:
         if any(map(constant, terms)):
             return f" at {eq.where}" if eq.where else ""
         linear.update(eq.outputs)
-    return "" if any(map(constant, program.outputs)) else None
+    return "" if any(map(constant, program.outputs[first:])) else None

@@ -106,3 +106,11 @@ def test_a_pullback_may_mask_and_pad_with_zeros():
         vjp=lambda x: (np.where(mask, x * x, 0.0), lambda ct: (np.where(mask, 2.0 * x * ct, 0.0),)),
     )
     hg.check_grads(f, (np.arange(1.0, 4.0),))
+
+
+@pytest.mark.parametrize("shift", [1.0, np.arange(3.0)])
+def test_a_jvp_that_adds_a_constant_is_refused(shift):
+    f = hg.custom_rule(np.sin, jvp=lambda args, ts: (np.sin(args[0]), np.cos(args[0]) * ts[0] + shift))
+    for derivative in (hg.grad(lambda x: np.sum(f(x))), lambda x: hg.jvp(f, (x,), (np.ones(3),))):
+        with pytest.raises(DerivativeError, match="is not linear in the tangents"):
+            derivative(np.arange(3.0))
