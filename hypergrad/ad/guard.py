@@ -15,15 +15,16 @@ What cannot be followed is left out of an alternative, so that a demand is never
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hypergrad.ad.primitives.elementwise import _BY_UFUNC, select_p
-from hypergrad.ad.primitives.indexing import keeps_all
-from hypergrad.ad.primitives.linear import reshape_p
+from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape_p
 from hypergrad.ad.primitives.reduction import reduce_any_p
 from hypergrad.ad.program import ArrayType, Atom, Const, Equation, Primitive, Program, Var
+from hypergrad.ad.trace import Builder
 
 __all__ = ["guarded"]
 
@@ -39,20 +40,39 @@ _STEEP: dict[str, tuple[int, float]] = {
 }  # fmt: skip
 
 
+# Linear primitives that place, repeat or add up entries: a mask of what is read goes back through their transposes
+_PLACING = frozenset(
+    (
+        "reshape",
+        "permute",
+        "broadcast_to",
+        "index",
+        "gather",
+        "concatenate",
+        "reduce_sum",
+        "cumsum",
+        "scatter",
+    )
+)
+
+
 Shape = tuple[int, ...]
 
 
 class Condition(NamedTuple):
-    """What a `where` asks: `atom` true (or false), seen with `shape` where the demand stands."""
+    """What a `where` asks: `atom` true (or false).
+
+    `path` holds the number and the operand of each equation of `_PLACING` on the way back from the `where`.
+    """
 
     atom: Atom
     taken: bool
-    shape: Shape
+    path: tuple[tuple[int, int], ...] = ()
 
 
 Demand = frozenset[frozenset[Condition]]
 _ALWAYS: Demand = frozenset({frozenset()})
-_MOST = 4  # alternatives of a demand, conditions of an alternative
+_MOST = 4  # alternatives of a demand, conditions of an alternative, equations of a path
 
 
 def guarded(program: Program) -> Program:
@@ -82,15 +102,16 @@ def _demands(program: Program) -> list[Demand]:
         if isinstance(atom, Var):
             found[atom] = set(_ALWAYS)
     demands: list[Demand] = []
-    for eq in reversed(program.equations):
+    for number in range(len(program.equations) - 1, -1, -1):
+        eq = program.equations[number]
         demand = _simplest(set().union(*(found.pop(var, set()) for var in eq.outputs)))
         demands.append(demand)
         for place, atom in enumerate(eq.inputs):
             if not isinstance(atom, Var):
                 continue
-            asked = {_below(eq, alternative) for alternative in demand}
+            asked = {_below(eq, number, place, alternative) for alternative in demand}
             if eq.primitive.name == "select" and place > 0:
-                own = Condition(eq.inputs[0], place == 1, eq.inputs[0].type.shape)
+                own = Condition(eq.inputs[0], place == 1)
                 asked = {a | {own} if len(a) < _MOST else a for a in asked}
             found.setdefault(atom, set()).update(asked)
     return demands[::-1]
@@ -102,21 +123,26 @@ def _simplest(alternatives: set[frozenset[Condition]]) -> Demand:
     return kept if len(kept) <= _MOST else _ALWAYS
 
 
-def _below(eq: Equation, alternative: frozenset[Condition]) -> frozenset[Condition]:
-    """The conditions of a result of `eq`, as its operands see them."""
+def _below(eq: Equation, number: int, place: int, alternative: frozenset[Condition]) -> frozenset[Condition]:
+    """The conditions of a result of `eq`, as an operand sees them."""
     if eq.primitive.name == "select" or (eq.primitive.ufunc is not None and eq.primitive.name != "matmul"):
         return alternative  # entry by entry
-    kept = {condition for condition in alternative if condition.shape == ()}
-    if _reshapes(eq):
-        before, after = eq.inputs[0].type.shape, eq.outputs[0].type.shape
-        kept |= {c._replace(shape=before) for c in alternative if c.shape == after}
+    kept = {condition for condition in alternative if condition.atom.type.shape == ()}
+    if eq.primitive.name in _PLACING and eq.outputs[0].type.differentiable:
+        kept |= {
+            c._replace(path=(*c.path, (number, place)))
+            for c in alternative
+            if c.atom.type.shape != () and len(c.path) < _MOST
+        }
     return frozenset(kept)
 
 
-def _reshapes(eq: Equation) -> bool:
-    """Whether an equation only gives its operand another shape."""
-    name = eq.primitive.name
-    return name == "reshape" or (name == "index" and keeps_all(eq.inputs[0].type.shape, eq.params["spec"]))
+def _reads(program: Program, condition: Condition) -> list[Atom]:
+    """What it takes to compute a condition: its atom, and the positions in gathers on its path."""
+    found = [condition.atom]
+    for number, _ in condition.path:
+        found += [atom for atom in program.equations[number].inputs if not atom.type.differentiable]
+    return found
 
 
 def _guards(program: Program, made: dict[Var, int], demands: list[Demand]) -> dict[int, Demand]:
@@ -130,7 +156,10 @@ def _guards(program: Program, made: dict[Var, int], demands: list[Demand]) -> di
             n = waiting.pop()
             if n == on:
                 return True
-            atoms = [*program.equations[n].inputs, *(c.atom for a in guards.get(n, ()) for c in a)]
+            atoms = [
+                *program.equations[n].inputs,
+                *(atom for a in guards.get(n, ()) for c in a for atom in _reads(program, c)),
+            ]
             new = {made[atom] for atom in atoms if isinstance(atom, Var) and atom in made} - seen
             seen |= new
             waiting += new
@@ -141,7 +170,14 @@ def _guards(program: Program, made: dict[Var, int], demands: list[Demand]) -> di
             continue
         demand = _simplest(
             {
-                frozenset(c for c in a if c.atom not in made or not depends(number, made[c.atom]))
+                frozenset(
+                    c
+                    for c in a
+                    if not any(
+                        isinstance(atom, Var) and atom in made and depends(number, made[atom])
+                        for atom in _reads(program, c)
+                    )
+                )
                 for a in demands[number]
             }
         )
@@ -166,7 +202,12 @@ class _Rewriting:
             n = waiting[-1]
             needs = [
                 *self.program.equations[n].inputs,
-                *(c.atom for alternative in self.guards.get(n, ()) for c in alternative),
+                *(
+                    atom
+                    for alternative in self.guards.get(n, ())
+                    for c in alternative
+                    for atom in _reads(self.program, c)
+                ),
             ]
             missing = [
                 self.made[atom]
@@ -195,48 +236,78 @@ class _Rewriting:
         """x where anything reads what is made of it, else `safe`."""
         number = np.array(safe, x.type.dtype)
         other = Const(number, ArrayType((), number.dtype))
+        taken = True
         if len(demand) == 1 and len(next(iter(demand))) == 1:
             (condition,) = next(iter(demand))
-            mask, taken = (
-                self._fitted(self._shaped(condition), x.type.shape, condition.taken),
-                condition.taken,
-            )
+            if condition.atom.type.shape == x.type.shape and not condition.path:
+                mask, taken = condition.atom, condition.taken
+            else:
+                mask = self._all([condition], x.type.shape)
         else:
             masks = [self._all(alternative, x.type.shape) for alternative in demand]
-            mask, taken = masks[0], True
+            mask = masks[0]
             for another in masks[1:]:
                 mask = self._add(_BY_UFUNC[np.logical_or], mask, another)
         return self._add(select_p, mask, *((x, other) if taken else (other, x)), where=where)
 
-    def _all(self, alternative: frozenset[Condition], shape: Shape) -> Atom:
-        """Whether all conditions hold."""
-        masks = []
+    def _all(self, alternative: Iterable[Condition], shape: Shape) -> Atom:
+        """Whether all conditions hold, for an operand of `shape`."""
+        found: Atom | None = None
         for condition in alternative:
-            mask = self._shaped(condition)
-            masks.append(mask if condition.taken else self._add(_BY_UFUNC[np.logical_not], mask))
-        found = masks[0]
-        for another in masks[1:]:
-            found = self._add(_BY_UFUNC[np.logical_and], found, another)
-        return self._fitted(found, shape, True)
+            mask = condition.atom
+            if not condition.taken:
+                mask = self._add(_BY_UFUNC[np.logical_not], mask)
+            for number, place in condition.path:
+                mask = self._through(self.program.equations[number], place, mask)
+            mask = self._fitted(mask, shape)
+            found = mask if found is None else self._add(_BY_UFUNC[np.logical_and], found, mask)
+        assert found is not None
+        return found
 
-    def _shaped(self, condition: Condition) -> Atom:
-        if condition.atom.type.shape == condition.shape:
-            return condition.atom
-        return self._add(reshape_p, condition.atom, shape=condition.shape)
+    def _through(self, eq: Equation, place: int, mask: Atom) -> Atom:
+        """Which entries of an operand are read, given which entries of the result are."""
+        out = eq.outputs[0].type
+        mask = self._fitted(mask, out.shape)
+        given: dict[Var, Atom] = {}
+        with Builder("mask") as builder:
+            builder.where = eq.where
+            tracer = builder.input(mask.type)
+            given[builder.inputs[-1]] = mask
+            inputs: list[Any] = []
+            for atom in eq.inputs:
+                if atom.type.differentiable:
+                    inputs.append(None)
+                elif isinstance(atom, Var):
+                    inputs.append(builder.input(atom.type))
+                    given[builder.inputs[-1]] = atom
+                else:
+                    inputs.append(atom.value)
+            ct = broadcast_to(convert(tracer, out.dtype), out.shape)
+            types = tuple(atom.type for atom in eq.inputs)
+            assert eq.primitive.transpose is not None
+            pulled = eq.primitive.transpose(ct, inputs, types, **eq.params)[place]
+            program = builder.program([pulled != 0])
 
-    def _fitted(self, mask: Atom, shape: Shape, taken: bool) -> Atom:
-        """The mask for an operand of `shape`, which may be broadcast to that of the mask: taken anywhere counts."""
+        def read(atom: Atom) -> Atom:
+            return given.get(atom, atom) if isinstance(atom, Var) else atom
+
+        for inner in program.equations:
+            self.equations.append(
+                Equation(
+                    inner.primitive, tuple(map(read, inner.inputs)), inner.outputs, inner.params, inner.where
+                )
+            )
+        return read(program.outputs[0])
+
+    def _fitted(self, mask: Atom, shape: Shape) -> Atom:
+        """The mask for an array of `shape`, which may be broadcast to that of the mask: read anywhere counts."""
         seen = mask.type.shape
         extra = len(seen) - len(shape)
         axes = tuple(i for i, n in enumerate(seen) if i < extra or (n != 1 and shape[i - extra] == 1))
         if not axes:
             return mask
-        if not taken:
-            mask = self._add(_BY_UFUNC[np.logical_not], mask)
         mask = self._add(reduce_any_p, mask, axes=axes, keepdims=True)
-        if extra > 0:
-            mask = self._add(reshape_p, mask, shape=mask.type.shape[extra:])
-        return mask if taken else self._add(_BY_UFUNC[np.logical_not], mask)
+        return self._add(reshape_p, mask, shape=mask.type.shape[extra:]) if extra > 0 else mask
 
     def _add(self, primitive: Primitive, *inputs: Atom, where: str = "", **params: Any) -> Var:
         out = Var(primitive.types([atom.type for atom in inputs], params)[0])
