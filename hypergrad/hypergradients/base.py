@@ -1,6 +1,7 @@
 """The hypergradient of a problem: dF/dh of the outer loss F(h) = E(s_T(h), h), and how it is computed.
 
-A method is a value with ``solve(trajectory, wrt) -> HypergradientResult``; it knows no optimiser.
+A method is a value with ``plan(trajectory, wrt) -> Plan``, which tells the cost beforehand, and
+``solve(trajectory, wrt, curve) -> HypergradientResult``; it knows no optimiser.
 """
 
 from __future__ import annotations
@@ -8,15 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import DerivativeError, ProblemError, unknown_name
+from hypergrad.hypergradients.plan import Plan
+from hypergrad.hypergradients.prepare import unrolled
 from hypergrad.unroll.trajectory import Trajectory
 
-__all__ = ["HypergradientResult", "Method", "chosen", "disconnected", "measure"]
+__all__ = ["HypergradientResult", "Method", "chosen", "conclude", "disconnected", "measure"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class HypergradientResult:
         hypergradient: tree like hparams, natural units, each leaf of its own dtype; None at leaves that are
             no floats or not in `wrt`; None altogether when only the value was asked for.
         params: trained parameters.
-        stats: steps, step_evaluations (training steps run, forwards and as vjp), seconds, seconds_training,
-            bytes (of what was kept for the backward run), finite (value and hypergradient).
+        stats: steps, step_evaluations = forward_steps (training steps run) + linearised_steps (steps run with
+            their vjp or jvp), seconds, seconds_training, bytes (of what was kept for the derivative, at its
+            peak), finite (value and hypergradient), trusted, method, and what the method itself reports.
         disconnected: names of float hyperparameters that nothing depends on.
         curve: inner loss of each step, (T,); nan where it was not taken, and where the problem has none.
         metrics: data set -> metric -> number, for the problem's `metrics`; nan where params are not finite.
+        warnings: why the hypergradient should not be trusted, and what to try; one sentence each.
     """
 
     value: float
@@ -42,24 +47,91 @@ class HypergradientResult:
     disconnected: tuple[str, ...] = ()
     curve: np.ndarray = field(default_factory=lambda: np.zeros(0))
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class Method(ABC):
-    """A way to compute hypergradients.
-
-    Attributes:
-        step_factor: nominal cost of value and hypergradient, in training runs.
-    """
-
-    step_factor: ClassVar[float] = 4.0
+    """A way to compute hypergradients. Subclasses are frozen dataclasses, one file each."""
 
     @abstractmethod
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         """Value and hypergradient, with None in the places that `wrt` leaves out.
 
         Args:
+            wrt: for each leaf of hparams, whether its hypergradient is asked for.
             curve: at how many steps the inner loss is taken.
         """
+
+    @abstractmethod
+    def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
+        """What `solve` would cost.
+
+        Raises:
+            DerivativeError: the method cannot differentiate this problem.
+        """
+
+    def explain(
+        self, problem: Any, hparams: Any, seed: int = 0, wrt: Sequence[str] | str | None = None
+    ) -> Plan:
+        """Print and return what this method would do and cost, without training.
+
+        Arguments and errors as in `hypergrad.hypergradient`.
+        """
+        trajectory = unrolled(problem, hparams, seed)
+        plan = self.plan(trajectory, chosen(trajectory, wrt))
+        print(plan)
+        return plan
+
+
+def conclude(
+    trajectory: Trajectory,
+    wrt: Sequence[bool],
+    *,
+    value: float,
+    gradients: Sequence[np.ndarray] | None,
+    state: np.ndarray,
+    losses: np.ndarray,
+    stats: dict[str, Any],
+    warnings: Sequence[str] = (),
+) -> HypergradientResult:
+    """The result of one run, with what every method reports.
+
+    Args:
+        gradients: of each float hyperparameter, in the order of `trajectory.hyper.values`; None: nan.
+        state: the last state, (N,).
+        losses: what `trajectory.curve` returned, filled.
+        stats: what the method reports: at least method, seconds, seconds_training, bytes.
+        warnings: why the hypergradient should not be trusted.
+    """
+    hyper = trajectory.hyper
+    if gradients is None:
+        gradients = [np.full(leaf.shape, np.nan, leaf.dtype) for leaf in hyper.values]
+    stream = iter(gradient[()] for gradient in gradients)
+    leaves = [next(stream) if f else None for f in hyper.floats]
+    asked = [leaf if w else None for leaf, w in zip(leaves, wrt, strict=True)]
+    finite = bool(np.isfinite(value)) and all(
+        bool(np.isfinite(leaf).all()) for leaf in asked if leaf is not None
+    )
+    params = trajectory.params(state)
+    forward, linearised = trajectory.evaluations["forward"], trajectory.evaluations["backward"]
+    common = {
+        "steps": trajectory.steps,
+        "step_evaluations": forward + linearised,
+        "forward_steps": forward,
+        "linearised_steps": linearised,
+        "finite": finite,
+        "trusted": finite and not warnings,
+    }
+    return HypergradientResult(
+        value,
+        hyper.structure.unflatten(asked),
+        params,
+        {**common, **stats},
+        disconnected(trajectory),
+        losses,
+        measure(trajectory, params),
+        tuple(warnings),
+    )
 
 
 def chosen(trajectory: Trajectory, wrt: Sequence[str] | str | None) -> list[bool]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypergrad.ad.program import ArrayType
-from hypergrad.hypergradients.base import HypergradientResult, Method, disconnected, measure
+from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
+from hypergrad.hypergradients.plan import Plan
 from hypergrad.unroll.arena import leased
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
@@ -34,7 +35,6 @@ class Reverse(Method):
         keep = steps * code.cut.bytes <= _RESIDUALS
         types = [ArrayType((steps, first.size), first.dtype), *(trajectory.kept(steps) if keep else ())]
         losses = trajectory.curve(curve)
-        hyper = trajectory.hyper
         with leased(types) as (states, *residuals):
             last = trajectory.forward(first, 0, steps, states, residuals if keep else None, losses)
             value, ct_state, ct_hypers = trajectory.outer(last)
@@ -45,22 +45,26 @@ class Reverse(Method):
                     adjoint.step(t, states[t], [residual[t, ...] for residual in residuals])
                 cts = adjoint.hyper(ct_hypers)
             else:
-                cts = [np.full(leaf.shape, np.nan, leaf.dtype) for leaf in hyper.values]
-        finite = bool(np.isfinite(value)) and all(bool(np.isfinite(ct).all()) for ct in cts)
-        stream = iter(ct[()] for ct in cts)
-        leaves = [next(stream) if f else None for f in hyper.floats]
-        gradient = hyper.structure.unflatten(
-            [leaf if w else None for leaf, w in zip(leaves, wrt, strict=True)]
+                cts = None
+        return conclude(
+            trajectory,
+            wrt,
+            value=value,
+            gradients=cts,
+            state=last,
+            losses=losses,
+            stats={
+                "method": "Reverse()",
+                "seconds": time.perf_counter() - began,
+                "seconds_training": trained,
+                "bytes": sum(type.size * type.dtype.itemsize for type in types),
+            },
         )
-        params = trajectory.params(last)
-        stats = {
-            "steps": steps,
-            "step_evaluations": sum(trajectory.evaluations.values()),
-            "seconds": time.perf_counter() - began,
-            "seconds_training": trained,
-            "bytes": sum(type.size * type.dtype.itemsize for type in types),
-            "finite": finite,
-        }
-        return HypergradientResult(
-            value, gradient, params, stats, disconnected(trajectory), losses, measure(trajectory, params)
-        )
+
+    def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
+        steps = trajectory.steps
+        keep = steps * trajectory.code.cut.bytes <= _RESIDUALS
+        types = [*(trajectory.kept(steps) if keep else ())]
+        kept = sum(type.size * type.dtype.itemsize for type in types)
+        state = trajectory.code.layout.size * trajectory.code.layout.dtype.itemsize
+        return Plan("Reverse()", "keeps all states", steps, kept + steps * state, steps, steps, 3.0)
