@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from hypergrad.ad.custom import custom_rule
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
-    from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
+    from hypergrad.hypergradients import (
+        DrMAD,
+        Forward,
+        HypergradientResult,
+        Reverse,
+        Truncated,
+        hypergradient,
+        train,
+    )
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
@@ -24,14 +32,17 @@ if TYPE_CHECKING:
 __all__ = [
     "BilevelProblem",
     "Categorical",
+    "DrMAD",
     "EarlyStopping",
     "Float",
+    "Forward",
     "HypergradientResult",
     "Int",
     "Reverse",
     "Space",
     "Study",
     "Trial",
+    "Truncated",
     "UnrolledProblem",
     "array",
     "asarray",
@@ -87,7 +98,15 @@ _HOMES = {
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
-    "hypergrad.hypergradients": ("HypergradientResult", "Reverse", "hypergradient", "train"),
+    "hypergrad.hypergradients": (
+        "DrMAD",
+        "Forward",
+        "HypergradientResult",
+        "Reverse",
+        "Truncated",
+        "hypergradient",
+        "train",
+    ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),

@@ -34,7 +34,7 @@ class Reverse(Method):
 
     Attributes:
         memory: what a run may keep beside training itself, in bytes or as text ("64MiB"); None: what is fastest, up
-            to 1 GiB. From it follow the steps a block and the states kept: everything where it fits, else the
+            to 256 MiB. From it follow the steps a block and the states kept: everything where it fits, else the
             schedule that runs the fewest steps again.
         checkpoints: keep exactly so many states, the first among them, and nothing else: Revolve. The run then takes
             r T - C(s + r, s + 1) forward steps beside the T linearised ones.
