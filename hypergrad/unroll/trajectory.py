@@ -164,7 +164,7 @@ class Adjoint:
     """Cotangents carried backwards: s̄ of the state, r̄ of each row of rates, c̄ summed over steps.
 
     Attributes:
-        sizes: (t, norm of s̄_t over the parameters) at some 200 steps, from the last to the first.
+        looks: (t, norm of s̄_t, norm of s_t), each over the parameters, at some 200 steps, the last first.
 
     Args:
         after: s_stop, the state where the backward run begins.
@@ -193,12 +193,14 @@ class Adjoint:
         self._watched = np.zeros(of.steps + 1, bool)
         self._watched[curve_positions(of.steps + 1)] = True
         self._parameters = code.start_layout.size
-        self.sizes: list[tuple[int, float]] = []
+        self.looks: list[tuple[int, float, float]] = []
         self._look(of.steps)
 
     def _look(self, t: int) -> None:
-        w = self.state[: self._parameters]
-        self.sizes.append((t, float(np.dot(w, w)) ** 0.5))
+        both = (vectors[self._here][: self._parameters] for vectors in (self._cts, self._states))
+        with np.errstate(all="ignore"):
+            adjoint, state = (float(np.linalg.norm(vector)) for vector in both)
+        self.looks.append((t, adjoint, state))
 
     @property
     def state(self) -> np.ndarray:
