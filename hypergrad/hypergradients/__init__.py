@@ -1,9 +1,10 @@
 """Methods that compute hypergradients."""
 
 from hypergrad.hypergradients.base import HypergradientResult, Method
+from hypergrad.hypergradients.implicit import Implicit
 from hypergrad.hypergradients.reverse import Reverse
 from hypergrad.hypergradients.solve import hypergradient, train
 
-METHODS = {"reverse": Reverse}
+METHODS = {"implicit": Implicit, "reverse": Reverse}
 
-__all__ = ["METHODS", "HypergradientResult", "Method", "Reverse", "hypergradient", "train"]
+__all__ = ["METHODS", "HypergradientResult", "Implicit", "Method", "Reverse", "hypergradient", "train"]

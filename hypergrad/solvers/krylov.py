@@ -45,9 +45,10 @@ def gmres(
     max_iterations: int | None = None,
     restart: int = 100,
 ) -> Solution:
-    """x with A x = b for any A: ‖b − A x‖ is the smallest over Krylov spaces, which start anew every `restart` products.
+    """x with A x = b for any A: ‖b − A x‖ is the smallest over Krylov spaces of at most `restart` products.
 
-    Keeps `restart` vectors. Other arguments and result as in `hypergrad.solvers.cg`; None products: 5 n + 50.
+    Keeps `restart` vectors, then starts anew. Other arguments and result as in `hypergrad.solvers.cg`; None products:
+    5 n + 50.
     """
     limit = 5 * b.size + 50 if max_iterations is None else max_iterations
 

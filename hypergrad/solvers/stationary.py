@@ -51,13 +51,14 @@ def fixed_point(
     x0: np.ndarray | None = None,
     tolerance: float = 1e-12,
     max_iterations: int | None = None,
-    step: float = 1.0,
+    step: float | None = 1.0,
 ) -> Solution:
     """x' = x + η (b − A x), by default with η = 1: x' = (I − A) x + b.
 
     Arguments as in `neumann`.
     """
     counted = Products(product)
+    step = 1.0 / (1.05 * largest_eigenvalue(counted, b)) if step is None else step
     limit = 10_000 if max_iterations is None else max_iterations
     x, note = _iterate(counted, b, x0, step, tolerance, limit)
     return conclude(counted, b, x, tolerance, note=note)
