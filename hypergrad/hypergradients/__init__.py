@@ -1,5 +1,6 @@
 """Methods that compute hypergradients."""
 
+from hypergrad.hypergradients.auto import Auto
 from hypergrad.hypergradients.base import HypergradientResult, Method
 from hypergrad.hypergradients.drmad import DrMAD
 from hypergrad.hypergradients.forward import Forward
@@ -10,6 +11,7 @@ from hypergrad.hypergradients.solve import hypergradient, train
 from hypergrad.hypergradients.truncated import Truncated
 
 METHODS = {
+    "auto": Auto,
     "reverse": Reverse,
     "forward": Forward,
     "implicit": Implicit,
@@ -19,6 +21,7 @@ METHODS = {
 
 __all__ = [
     "METHODS",
+    "Auto",
     "DrMAD",
     "Forward",
     "HypergradientResult",
