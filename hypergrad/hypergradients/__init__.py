@@ -5,10 +5,17 @@ from hypergrad.hypergradients.drmad import DrMAD
 from hypergrad.hypergradients.forward import Forward
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.reverse import Reverse
+from hypergrad.hypergradients.reversible import Reversible
 from hypergrad.hypergradients.solve import hypergradient, train
 from hypergrad.hypergradients.truncated import Truncated
 
-METHODS = {"reverse": Reverse, "forward": Forward, "truncated": Truncated, "drmad": DrMAD}
+METHODS = {
+    "reverse": Reverse,
+    "reversible": Reversible,
+    "forward": Forward,
+    "truncated": Truncated,
+    "drmad": DrMAD,
+}
 
 __all__ = [
     "METHODS",
@@ -18,6 +25,7 @@ __all__ = [
     "Method",
     "Plan",
     "Reverse",
+    "Reversible",
     "Truncated",
     "hypergradient",
     "train",

@@ -9,4 +9,14 @@ from hypergrad.optim.sgd import SGD
 
 OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "nesterov": Nesterov, "adam": Adam}
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Nesterov", "Optimizer", "PerStep", "PiecewiseLinear", "Schedule"]
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adam",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "PerStep",
+    "PiecewiseLinear",
+    "Schedule",
+]

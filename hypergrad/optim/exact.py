@@ -209,6 +209,10 @@ class Exact:
         for part, factor in zip(self._parts, (unit / self._grid).tolist(), strict=True):
             np.multiply(self.v[part], factor, out[part], casting="same_kind")
 
+    def integers(self, x: np.ndarray) -> np.ndarray:
+        """⌊x 2^f⌉, int64 (n,), of an array (n,) in range."""
+        return np.rint(np.multiply(x, self._grid, dtype=float)).astype(np.int64)
+
     def step(self, t: int) -> bool:
         """Step t; False, and nothing has changed, where the gradient is not finite.
 
