@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from hypergrad.ad.cost import nominal_seconds
+from hypergrad.ad.program import ArrayType, Program, Var
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.optim.exact import DECAYS, Exact, MomentumForm, OutOfRange, planned_bytes, units
 from hypergrad.unroll.problem import BilevelProblem
 from hypergrad.unroll.rates import rate_table
+from hypergrad.unroll.reversal import costs
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
 __all__ = ["Reversible"]
@@ -60,20 +63,31 @@ class Reversible(Method):
                     f"Reversible({name}=...) takes an int from {low} to {high}, got {value!r}"
                 )
 
+    def __str__(self) -> str:
+        changed = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        ]
+        return f"Reversible({', '.join(changed)})"
+
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         form, sizes = _form(trajectory)
         steps, solves = trajectory.steps, 0 if form.direct is None else self.iterations
         _, halvings = units(form.decay)
         bits = float(halvings.mean(axis=0) @ sizes / sum(sizes))
+        price, kept = costs(trajectory), _slotless(trajectory.code.cut.early)
+        again = price.late if kept else nominal_seconds(trajectory.code.backward.program)
+        seconds = (2 + 2 * solves) * (price.kept if kept else price.plain) + again
         more = "" if form.direct is None else f", what up to {solves} iterations a step miss,"
         return Plan(
             str(self),
             f"runs training backwards; keeps {bits:.3g} bits a parameter and step{more} and the last state",
             steps,
-            planned_bytes(halvings, sizes) + 16 * sum(sizes),
+            planned_bytes(halvings, sizes) + _fixed(trajectory),
             (2 + 2 * solves) * steps,
             steps,
-            4.5 + 2 * solves,
+            seconds / price.plain,
         )
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
@@ -82,29 +96,27 @@ class Reversible(Method):
         form, sizes = _form(trajectory)
         state = trajectory.initial()
         count = state.size // 2
-        run = None
-        if np.isfinite(state).all() and np.isfinite(form.slope).all():
-            run = self._train(trajectory, form, sizes, state[:count], losses)
+        run = self._train(trajectory, form, sizes, state[:count], losses)
         if run is None:
             state[...] = np.nan
             value, gradients = float("nan"), None
             trained = time.perf_counter() - began
-            bits = held = 0
+            used = held = 0
         else:
             exact = run.exact
             run.state(trajectory.steps, state)
             value, ct_state, ct_hypers = trajectory.outer(state)
             trained = time.perf_counter() - began
-            bits, held = 8 * exact.store.used, exact.store.nbytes + exact.w.nbytes + exact.v.nbytes
+            used, held = exact.store.used, exact.store.nbytes
             gradients = None
             if np.isfinite(value):
-                adjoint = Adjoint(trajectory, state, ct_state, False)
+                adjoint = Adjoint(trajectory, state, ct_state, run.kept)
                 here = np.empty_like(state)
                 for t in range(trajectory.steps - 1, -1, -1):
                     run.t = t
                     exact.undo(t)
                     run.state(t, here)
-                    adjoint.step(t, here)
+                    adjoint.step(t, here, run.residuals)
                 run.check_start(trajectory.initial()[:count])
                 gradients = adjoint.hyper(ct_hypers)
         return conclude(
@@ -118,8 +130,9 @@ class Reversible(Method):
                 "method": str(self),
                 "seconds": time.perf_counter() - began,
                 "seconds_training": trained,
-                "bytes": held,
-                "bits_per_parameter_step": bits / max(count * trajectory.steps, 1),
+                "bytes": held + _fixed(trajectory),
+                "bytes_store": held,
+                "bits_per_parameter_step": 8 * used / max(count * trajectory.steps, 1),
                 "fraction_bits": int(self.fraction_bits),
             },
         )
@@ -133,6 +146,9 @@ class Reversible(Method):
         losses: np.ndarray,
     ) -> _Run | None:
         """The forward run; None where training diverges."""
+        if not (np.isfinite(first).all() and np.isfinite(form.slope).all()):
+            losses[...] = np.nan
+            return None
         run = _Run(trajectory, losses)
         t = -1
         try:
@@ -167,7 +183,7 @@ class Reversible(Method):
         return DerivativeError(
             f"training {when} {error.size:.3g} at step {max(t, 0)}, and {self} holds numbers below "
             f"{2.0 ** (62 - self.fraction_bits):g} only; lower the learning rate, "
-            f"{room if fits >= 24 else ''}use hg.Reverse()"
+            f"{room if fits >= 24 else 'or '}use hg.Reverse()"
         )
 
 
@@ -177,6 +193,8 @@ class _Run:
     Attributes:
         t: the step that is at hand.
         learn: whether inner losses are still to be noted.
+        kept: the gradient leaves residuals for the vjp at the same w, whatever m is; else the vjp starts anew.
+        residuals: of the latest gradient.
     """
 
     exact: Exact
@@ -188,9 +206,11 @@ class _Run:
         self._in, self._out = np.zeros(layout.size, layout.dtype), np.empty(layout.size, layout.dtype)
         self._loss = np.zeros((), layout.dtype)
         self._wanted = (~np.isnan(losses)).tolist()
+        self.kept = _slotless(trajectory.code.cut.early)
+        self.residuals = [np.empty(type.shape, type.dtype) for type in _residuals(trajectory)]
         self._runs = {}
         for with_loss in {*self._wanted}:
-            executable = trajectory.code.forward(False, with_loss)
+            executable = trajectory.code.forward(self.kept, with_loss)
             outputs = [self._out, *([self._loss] if with_loss else [])]
             inputs = [self._in, *trajectory.inputs]
             self._runs[with_loss] = executable.bind(inputs, outputs, executable.scratch())
@@ -206,7 +226,7 @@ class _Run:
         self._of.prepare(self.t)
         with_loss = self._wanted[self.t]
         self._of.evaluations["forward"] += 1
-        self._runs[with_loss]()
+        self._runs[with_loss](*self.residuals)
         if with_loss and self.learn:
             self._losses[self.t] = self._loss
         return self._out[self._count :]
@@ -225,6 +245,31 @@ class _Run:
                 "had other bits the second time; run linear algebra with one thread (OPENBLAS_NUM_THREADS=1), or use "
                 "hg.Reverse()"
             )
+
+
+def _slotless(early: Program) -> bool:
+    """Whether no residual of a step depends on the slots, the second half of the state."""
+    state = early.inputs[0]
+    tainted: set[Var] = set()
+    for eq in early.equations:
+        halves = eq.primitive.name == "split" and len(eq.outputs) == 2 and eq.inputs[0] is state
+        if halves:
+            tainted.add(eq.outputs[1])
+        elif any(atom is state or atom in tainted for atom in eq.inputs if isinstance(atom, Var)):
+            tainted.update(eq.outputs)
+    return not any(atom is state or atom in tainted for atom in early.outputs[2:])
+
+
+def _residuals(trajectory: Trajectory) -> list[ArrayType]:
+    """Types of what one gradient leaves for the vjp."""
+    cut = trajectory.code.cut
+    return list(cut.residuals) if _slotless(cut.early) else []
+
+
+def _fixed(trajectory: Trajectory) -> int:
+    """Bytes of work space, however long the run: integers, residuals, and what every reverse run has."""
+    kept = sum(type.size * type.dtype.itemsize for type in _residuals(trajectory))
+    return costs(trajectory).fixed + kept + 4 * 8 * trajectory.code.start_layout.size
 
 
 def _form(trajectory: Trajectory) -> tuple[MomentumForm, list[int]]:

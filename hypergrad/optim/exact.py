@@ -259,7 +259,8 @@ class Exact:
             if not np.isfinite(x).all():
                 return False
             index = int(np.argmax(np.abs(self._room)))
-            raise OutOfRange(index, abs(float(self._room[index])) / self._grid, which == _V)
+            size = abs(float(x[index])) if which == _V else abs(float(self._room[index])) / self._grid
+            raise OutOfRange(index, size, which == _V)
         np.rint(self._room, self._room)
         np.copyto(self._int, self._room, casting="unsafe")
         return True
@@ -284,6 +285,7 @@ class Exact:
     # Rules with `direct` --------------------------------------------------------------------------
     def _solve(self, t: int) -> np.ndarray:
         """Nearly the W of W = Z + ⌊direct g(W) 2^f⌉, where `w` is Z: the same number each time it is asked."""
+        assert self._direct is not None
         here = self.w.copy()
         for _ in range(self._iterations):
             g = self._gradient(here)
