@@ -26,6 +26,7 @@ __all__ = ["DECAYS", "BitStore", "Exact", "MomentumForm", "OutOfRange", "planned
 DECAYS = (2.0**-32, 1.0)  # the decays that can be reversed
 _LIMIT = 2.0**62  # of |W| and |V|, so that the sum of two is an int64
 _W, _V = 0, 1
+_SPARSE = 128  # more than the bits of a number
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ class Exact:
         self._room = np.empty(first.size)
         self._int = np.empty(first.size, np.int64)
         self._ones = np.ones(len(sizes))
+        self._place = np.dtype(np.uint16 if first.size <= 1 << 16 else np.uint32)
         self.v = np.zeros(first.size, np.int64)
         self.w = np.zeros(first.size, np.int64)
         self._bounds = [0.0, 0.0]  # upper bounds of |W| and |V|
@@ -301,25 +303,36 @@ class Exact:
         return here
 
     def _keep(self, missed: np.ndarray) -> None:
-        """Store what the iteration missed, (n,): the few that are not 0, or planes of bits of all."""
+        """Store what the iteration missed, (n,): places and values of the few that are not 0, or planes of bits of all.
+
+        Last comes a byte: how many planes, or `_SPARSE` plus the bytes of a value.
+        """
         folded = (missed << 1) ^ (missed >> 63)  # 0, -1, 1, -2, ... as 0, 1, 2, 3, ...
         width = int(folded.max(initial=0)).bit_length()
+        value = np.dtype(np.uint8 if width <= 8 else np.uint64)
         index = np.flatnonzero(folded)
-        if 12 * index.size < width * (-(-folded.size // 8)) or not width:
-            self.store.push(folded[index])
-            self.store.push(index.astype(np.uint32))
-            self.store.push(np.array([-1 - index.size], np.int64))
+        if width and index.size * (value.itemsize + self._place.itemsize) + 4 < width * (folded.size // 8):
+            self.store.push(folded[index].astype(value))
+            self.store.push(index.astype(self._place))
+            self.store.push(np.array([index.size], np.uint32))
+            code = _SPARSE + value.itemsize
         else:
             self.store.shift_out(folded, width)
-            self.store.push(np.array([width], np.int64))
+            code = width
+        self.store.push(np.array([code], np.uint8))
 
     def _kept(self) -> np.ndarray:
         """What was stored last, (n,)."""
+
+        def pop(dtype: np.dtype, count: int) -> np.ndarray:
+            return self.store.pop(dtype.itemsize * count).copy().view(dtype)
+
         folded = np.zeros(self.w.size, np.int64)
-        (code,) = self.store.pop(8).copy().view(np.int64).tolist()
-        if code < 0:
-            index = self.store.pop(4 * (-1 - code)).copy().view(np.uint32)
-            folded[index] = self.store.pop(8 * (-1 - code)).copy().view(np.int64)
+        code = int(self.store.pop(1)[0])
+        if code >= _SPARSE:
+            count = int(pop(np.dtype(np.uint32), 1)[0])
+            index = pop(self._place, count)
+            folded[index] = pop(np.dtype(np.uint8 if code == _SPARSE + 1 else np.uint64), count)
         else:
             self.store.shift_in(folded, code)
         return (folded >> 1) ^ -(folded & 1)
