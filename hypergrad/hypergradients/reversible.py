@@ -84,7 +84,7 @@ class Reversible(Method):
             str(self),
             f"runs training backwards; keeps {bits:.3g} bits a parameter and step{more} and the last state",
             steps,
-            planned_bytes(halvings, sizes) + _fixed(trajectory),
+            planned_bytes(halvings, sizes) + _fixed(trajectory, form),
             (2 + 2 * solves) * steps,
             steps,
             seconds / price.plain,
@@ -130,7 +130,7 @@ class Reversible(Method):
                 "method": str(self),
                 "seconds": time.perf_counter() - began,
                 "seconds_training": trained,
-                "bytes": held + _fixed(trajectory),
+                "bytes": held + _fixed(trajectory, form),
                 "bytes_store": held,
                 "bits_per_parameter_step": 8 * used / max(count * trajectory.steps, 1),
                 "fraction_bits": int(self.fraction_bits),
@@ -214,7 +214,7 @@ class _Run:
             outputs = [self._out, *([self._loss] if with_loss else [])]
             inputs = [self._in, *trajectory.inputs]
             self._runs[with_loss] = executable.bind(inputs, outputs, executable.scratch())
-        self.t = 0
+        self.t, self._loaded = 0, -1
         self.learn = True
 
     def gradient(self, w: np.ndarray) -> np.ndarray:
@@ -223,7 +223,9 @@ class _Run:
         The step from (w, m = 0) has m' = decay 0 + g = g: see `MomentumForm`.
         """
         self.exact.params(w, self._in[: self._count])
-        self._of.prepare(self.t)
+        if self._loaded != self.t:
+            self._of.prepare(self.t)
+            self._loaded = self.t
         with_loss = self._wanted[self.t]
         self._of.evaluations["forward"] += 1
         self._runs[with_loss](*self.residuals)
@@ -266,10 +268,10 @@ def _residuals(trajectory: Trajectory) -> list[ArrayType]:
     return list(cut.residuals) if _slotless(cut.early) else []
 
 
-def _fixed(trajectory: Trajectory) -> int:
-    """Bytes of work space, however long the run: integers, residuals, and what every reverse run has."""
+def _fixed(trajectory: Trajectory, form: MomentumForm) -> int:
+    """Bytes of work space: integers, residuals, rates, and what every reverse run has."""
     kept = sum(type.size * type.dtype.itemsize for type in _residuals(trajectory))
-    return costs(trajectory).fixed + kept + 4 * 8 * trajectory.code.start_layout.size
+    return costs(trajectory).fixed + kept + 4 * 8 * trajectory.code.start_layout.size + 6 * form.decay.nbytes
 
 
 def _form(trajectory: Trajectory) -> tuple[MomentumForm, list[int]]:
