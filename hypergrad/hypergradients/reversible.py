@@ -31,6 +31,8 @@ from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
 __all__ = ["Reversible"]
 
+_ROUNDING = 2e-5, 8e-9  # nominal seconds of the integers of a step, and of one parameter in them
+
 
 @dataclass(frozen=True)
 class Reversible(Method):
@@ -38,8 +40,8 @@ class Reversible(Method):
 
     Momentum keeps ⌊Σ_t log2 1/momentum_t⌋ bits a parameter: 0.152 a step at momentum 0.9, where two float32 vectors a
     step, parameters and momentum, are 64. A step of Nesterov contracts a direction of curvature h by a further factor
-    |1 - lr h|; what that loses is stored too, so there is no bound in the momentum alone, and the steps of an iteration
-    (below) make it slower.
+    |1 - lr h|; what that loses is stored too, so there is no bound in the momentum alone, and its inverse is an iteration
+    that costs up to `iterations` gradients: there, `hg.Reverse(memory=...)` is the faster way to little memory.
 
     Attributes:
         fraction_bits: f, 8 to 60: numbers are kept to 2^-f; parameters and momentum must stay below 2^(62 - f),
@@ -78,14 +80,17 @@ class Reversible(Method):
         bits = float(halvings.mean(axis=0) @ sizes / sum(sizes))
         price, kept = costs(trajectory), _slotless(trajectory.code.cut.early)
         again = price.late if kept else nominal_seconds(trajectory.code.backward.program)
-        seconds = (2 + 2 * solves) * (price.kept if kept else price.plain) + again
+        runs = 2 + 2 * solves
+        seconds = (
+            runs * ((price.kept if kept else price.plain) + _ROUNDING[0] + _ROUNDING[1] * sum(sizes)) + again
+        )
         more = "" if form.direct is None else f", what up to {solves} iterations a step miss,"
         return Plan(
             str(self),
             f"runs training backwards; keeps {bits:.3g} bits a parameter and step{more} and the last state",
             steps,
             planned_bytes(halvings, sizes) + _fixed(trajectory, form),
-            (2 + 2 * solves) * steps,
+            runs * steps,
             steps,
             seconds / price.plain,
         )
@@ -292,7 +297,7 @@ def _form(trajectory: Trajectory) -> tuple[MomentumForm, list[int]]:
     rows = code.row_layout.structure.unflatten(columns) if columns else {}
     table, sizes = rate_table(problem.optimizer, hparams, rows, trajectory.limit, code.start_layout)
     form = problem.optimizer.reversal(table)
-    if form is None:
+    if form is None or len(problem.optimizer.slots) != 1:
         raise DerivativeError(
             "Reversible() undoes steps of hg.optim.Momentum and hg.optim.Nesterov, "
             f"not of {type(problem.optimizer).__name__}; use hg.Reverse()"

@@ -255,7 +255,7 @@ class Exact:
             OutOfRange: a number of 2^62 or more.
         """
         for part, number in zip(self._parts, (factor * self._grid).tolist(), strict=True):
-            np.multiply(x[part], number, self._room[part])
+            np.multiply(x[part], number, self._room[part], dtype=float)  # also of a float32 gradient
         self._peak = float(max(self._room.max(initial=0.0), -self._room.min(initial=0.0)))
         if not self._peak < _LIMIT:
             if not np.isfinite(x).all():

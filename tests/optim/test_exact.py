@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hypergrad as hg
 from hypergrad.optim.exact import BitStore, Exact, MomentumForm, OutOfRange, planned_bytes, units
 
 INTEGERS = st.lists(st.integers(-(2**62), 2**62), max_size=40).map(lambda found: np.array(found, np.int64))
@@ -209,3 +210,17 @@ def test_a_drift_out_of_the_range_is_caught_at_its_step(slope, momentum):
         exact.step(last)
     assert caught.value.momentum is momentum
     assert caught.value.size >= 1024.0
+
+
+@pytest.mark.parametrize("name", hg.optim.OPTIMIZERS)
+def test_what_an_optimiser_tells_of_itself_is_its_update(name):
+    optimizer, rng = hg.optim.OPTIMIZERS[name](), np.random.default_rng(4)
+    rate = {key: float(rng.uniform(0.1, 0.9)) for key in optimizer.rates()}
+    told = optimizer.reversal({key: np.full((1, 1), value) for key, value in rate.items()})
+    assert (told is not None) == (name in ("momentum", "nesterov"))
+    if told is not None:
+        w, m, g = rng.standard_normal((3, 6))
+        new, (moved,) = optimizer.update(w, g, (m,), rate)
+        direct = 0.0 if told.direct is None else told.direct[0]
+        np.testing.assert_allclose(moved, told.decay[0] * m + g, rtol=1e-14)
+        np.testing.assert_allclose(new, w - told.slope[0] * moved - direct * g, rtol=1e-12)
