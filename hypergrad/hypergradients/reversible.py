@@ -40,8 +40,8 @@ class Reversible(Method):
 
     Momentum keeps ⌊Σ_t log2 1/momentum_t⌋ bits a parameter: 0.152 a step at momentum 0.9, where two float32 vectors a
     step, parameters and momentum, are 64. A step of Nesterov contracts a direction of curvature h by a further factor
-    |1 - lr h|; what that loses is stored too, so there is no bound in the momentum alone, and its inverse is an iteration
-    that costs up to `iterations` gradients: there, `hg.Reverse(memory=...)` is the faster way to little memory.
+    |1 - lr h|; what that loses is stored too, so that the momentum alone bounds nothing, and its inverse is an
+    iteration of up to `iterations` gradients: `hg.Reverse(memory=...)` is the faster way to little memory there.
 
     Attributes:
         fraction_bits: f, 8 to 60: numbers are kept to 2^-f; parameters and momentum must stay below 2^(62 - f),
