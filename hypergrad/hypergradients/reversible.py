@@ -23,6 +23,7 @@ from hypergrad.ad.program import ArrayType, Program, Var
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
+from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.optim.exact import DECAYS, Exact, MomentumForm, OutOfRange, planned_bytes, units
 from hypergrad.unroll.problem import BilevelProblem
 from hypergrad.unroll.rates import rate_table
@@ -104,7 +105,7 @@ class Reversible(Method):
         run = self._train(trajectory, form, sizes, state[:count], losses)
         if run is None:
             state[...] = np.nan
-            value, gradients = float("nan"), None
+            value, gradients, growth = float("nan"), None, None
             trained = time.perf_counter() - began
             used = held = 0
         else:
@@ -113,7 +114,7 @@ class Reversible(Method):
             value, ct_state, ct_hypers = trajectory.outer(state)
             trained = time.perf_counter() - began
             used, held = exact.store.used, exact.store.nbytes
-            gradients = None
+            gradients, growth = None, None
             if np.isfinite(value):
                 adjoint = Adjoint(trajectory, state, ct_state, run.kept)
                 here = np.empty_like(state)
@@ -124,6 +125,7 @@ class Reversible(Method):
                     adjoint.step(t, here, run.residuals)
                 run.check_start(trajectory.initial()[:count])
                 gradients = adjoint.hyper(ct_hypers)
+                growth = adjoint_growth(adjoint.looks, trajectory.steps)
         return conclude(
             trajectory,
             wrt,
@@ -139,7 +141,9 @@ class Reversible(Method):
                 "bytes_store": held,
                 "bits_per_parameter_step": 8 * used / max(count * trajectory.steps, 1),
                 "fraction_bits": int(self.fraction_bits),
+                **(growth.stats if growth else {}),
             },
+            warnings=growth.warnings if growth else (),
         )
 
     def _train(

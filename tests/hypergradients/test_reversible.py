@@ -177,6 +177,8 @@ NETWORK = {"lr": 0.1, "mu": 0.9, "noise": 0.1, "l2": 1e-3}
 def test_a_network_with_minibatches_and_draws_as_by_reverse(close, kind):
     found, expected = both(network(300, OPTIMIZERS[kind]("lr", "mu")), NETWORK, seed=5)
     agree(found, expected, 1e-10, close)
+    np.testing.assert_allclose(found.stats["growth"], expected.stats["growth"], rtol=1e-10)
+    assert found.stats["trusted"]
 
 
 def test_a_network_in_single_precision(close):
