@@ -1,11 +1,36 @@
 """Inner optimisers as pure steps, and schedules of their rates."""
 
+from hypergrad.optim.adagrad import Adagrad
 from hypergrad.optim.adam import Adam
+from hypergrad.optim.adamw import AdamW
 from hypergrad.optim.base import Optimizer
 from hypergrad.optim.momentum import Momentum
+from hypergrad.optim.nesterov import Nesterov
+from hypergrad.optim.rmsprop import RMSProp
 from hypergrad.optim.schedules import PerStep, PiecewiseLinear, Schedule
 from hypergrad.optim.sgd import SGD
 
-OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "adam": Adam}
+OPTIMIZERS = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "rmsprop": RMSProp,
+    "adagrad": Adagrad,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "PerStep", "PiecewiseLinear", "Schedule"]
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "PerStep",
+    "PiecewiseLinear",
+    "RMSProp",
+    "Schedule",
+]

@@ -1,6 +1,6 @@
 """What an inner optimiser is: a pure step on whole vectors, whose rates are hyperparameters.
 
-Notation: w parameters (n,), g gradient (n,), each slot a vector (n,) that starts at 0, t = 0..T-1.
+Notation: w parameters (n,), g gradient (n,), each slot a vector, t = 0..T-1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypergrad import tree
 from hypergrad.errors import ProblemError, nearest
 from hypergrad.optim.schedules import Schedule
 
-__all__ = ["Optimizer", "Rate", "children", "lookup"]
+__all__ = ["Optimizer", "Rate", "children", "decayed", "is_off", "lookup"]
 
 Rate = float | str | Schedule
 
@@ -27,15 +27,42 @@ class Optimizer(ABC):
     Each rate is a number, a key of the hyperparameters ("opt/lr" for a nested one), or a schedule. A
     hyperparameter that is a dict over the top-level keys of the parameters gives one rate a layer.
 
+    Attributes:
+        options: fields that are no rates.
+        initial: rates that are read once, for the first slots.
+
     Raises:
-        ProblemError: a rate that is none of these.
+        ProblemError: a rate that is none of these, or a schedule of what is read once.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
+    initial: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        self.rates()
+        rates = self.rates()
+        for name in self.initial:
+            if isinstance(rates[name], Schedule):
+                raise ProblemError(
+                    f"{type(self).__name__}({name}=...) is read once, before the first step; "
+                    f"write a number or a key of hparams, not {rates[name]!r}"
+                )
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of what the rule remembers beside w."""
+        return ()
+
+    def slot_sizes(self, n: int) -> tuple[int, ...]:
+        """Length of each slot for n parameters."""
+        return (n,) * len(self.slots)
+
+    def first_slots(self, n: int, rate: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The slots before the first step, each broadcast to its length.
+
+        Args:
+            rate: the rates named in `initial`: each a number, an array () or an array (n,).
+        """
+        return (0.0,) * len(self.slots)
 
     def rates(self) -> dict[str, Rate]:
         """Rate of each name; a tuple field ``betas`` becomes ``betas/0``, ``betas/1``."""
@@ -77,9 +104,19 @@ class Optimizer(ABC):
 
         Args:
             w, g: parameters and gradient, (n,).
-            slots: one vector (n,) for each of `slots`.
+            slots: one vector for each of `slots`, of the length that `slot_sizes` says.
             rate: each a number, an array () or an array (n,).
         """
+
+
+def is_off(rate: Any) -> bool:
+    """Whether a rate is the number 0, so that the step may leave out what it multiplies."""
+    return isinstance(rate, int | float | np.floating) and rate == 0
+
+
+def decayed(g: Any, w: Any, decay: Any) -> Any:
+    """g + decay w, the gradient of the loss plus decay/2 |w|²."""
+    return g if is_off(decay) else g + decay * w
 
 
 def children(node: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hypergrad.optim.base import Optimizer, children, lookup
 from hypergrad.optim.schedules import Schedule
 from hypergrad.unroll.layout import Layout
 
-__all__ = ["check_rates", "rate_now", "rate_rows"]
+__all__ = ["check_rates", "rate_now", "rate_rows", "rate_start"]
 
 
 def rate_rows(optimizer: Optimizer, hparams: Any, steps: int) -> dict[str, Any]:
@@ -31,6 +31,8 @@ def rate_rows(optimizer: Optimizer, hparams: Any, steps: int) -> dict[str, Any]:
     full: dict[str, Any] = {}
     rows: dict[str, Any] = {}
     for name, rate in optimizer.rates().items():
+        if name in optimizer.initial:
+            continue
         found = _read(optimizer, name, rate, hparams)
         if isinstance(rate, Schedule):
             found = rows[name] = _each(lambda leaf, rate=rate: rate.rows(leaf, steps), found)
@@ -67,10 +69,21 @@ def rate_now(optimizer: Optimizer, hparams: Any, rows: Mapping[str, Any], start:
         **{
             name: _read(optimizer, name, rate, hparams)
             for name, rate in optimizer.rates().items()
-            if name not in rows
+            if name not in rows and name not in optimizer.initial
         },
         **rows,
     }
+    return _spread_all(optimizer, values, start)
+
+
+def rate_start(optimizer: Optimizer, hparams: Any, start: Layout) -> dict[str, Any]:
+    """Each rate that the optimiser reads before the first step, as in `rate_now`."""
+    rates = optimizer.rates()
+    values = {name: _read(optimizer, name, rates[name], hparams) for name in optimizer.initial}
+    return _spread_all(optimizer, values, start)
+
+
+def _spread_all(optimizer: Optimizer, values: Mapping[str, Any], start: Layout) -> dict[str, Any]:
     return {
         name: _spread(value, name, type(optimizer).__name__, start) if isinstance(value, Mapping) else value
         for name, value in values.items()

@@ -171,5 +171,9 @@ def test_the_registry_holds_every_optimiser():
     assert {name: kind.__name__ for name, kind in hg.optim.OPTIMIZERS.items()} == {
         "sgd": "SGD",
         "momentum": "Momentum",
+        "nesterov": "Nesterov",
+        "rmsprop": "RMSProp",
+        "adagrad": "Adagrad",
         "adam": "Adam",
+        "adamw": "AdamW",
     }
