@@ -4,6 +4,7 @@ from hypergrad.optim.adagrad import Adagrad
 from hypergrad.optim.adam import Adam
 from hypergrad.optim.adamw import AdamW
 from hypergrad.optim.base import Optimizer
+from hypergrad.optim.lbfgs import LBFGS
 from hypergrad.optim.momentum import Momentum
 from hypergrad.optim.nesterov import Nesterov
 from hypergrad.optim.rmsprop import RMSProp
@@ -18,9 +19,11 @@ OPTIMIZERS = {
     "adagrad": Adagrad,
     "adam": Adam,
     "adamw": AdamW,
+    "lbfgs": LBFGS,
 }
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
     "SGD",
     "Adagrad",

@@ -30,6 +30,7 @@ class Optimizer(ABC):
     Attributes:
         options: fields that are no rates.
         initial: rates that are read once, for the first slots.
+        full_batch: whether every step must see the same rows.
 
     Raises:
         ProblemError: a rate that is none of these, or a schedule of what is read once.
@@ -37,6 +38,7 @@ class Optimizer(ABC):
 
     options: ClassVar[tuple[str, ...]] = ()
     initial: ClassVar[tuple[str, ...]] = ()
+    full_batch: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         rates = self.rates()

@@ -175,6 +175,11 @@ class BilevelProblem(UnrolledProblem):
         self.inner_loss = inner_loss
         self._call = drawing("inner_loss", inner_loss, ("params", "hparams", "batch"))
         self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches)
+        if optimizer.full_batch and not self.batches.full:
+            raise ProblemError(
+                f"{type(optimizer).__name__} compares the gradients of two steps, which must see the same rows; "
+                "leave out batch_size and batches"
+            )
 
     def rates(self, hparams: Any) -> dict[str, Any]:
         return rate_rows(self.optimizer, hparams, self.steps)

@@ -40,9 +40,9 @@ def build(optimizer, start, steps=7):
 def agree(differences):
     """``agree(found, problem, hparams, path)``: the central difference, to seven digits."""
 
-    def check(found, problem, hparams, path):
-        expected = differences(problem, hparams, path, step=1e-4, order=4)
-        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=2e-10, err_msg=path)
+    def check(found, problem, hparams, path, step=1e-4):
+        expected = differences(problem, hparams, path, step=step, order=4)
+        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=2e-14 / step, err_msg=path)
 
     return check
 
@@ -98,8 +98,9 @@ def test_lr_zero_is_differentiable(agree, name):
     problem = build(row.optimizer, 0.7)
     result = hg.hypergradient(problem, hparams)
     assert result.stats["finite"]
+    step = 5e-7 if name == "lbfgs" else 1e-4  # longer steps are remembered, with a kink where that begins
     for key, found in result.hypergradient.items():
-        agree(found, problem, hparams, key)
+        agree(found, problem, hparams, key, step)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -176,4 +176,5 @@ def test_the_registry_holds_every_optimiser():
         "adagrad": "Adagrad",
         "adam": "Adam",
         "adamw": "AdamW",
+        "lbfgs": "LBFGS",
     }

@@ -96,6 +96,21 @@ ROWS: dict[str, dict[str, Row]] = {
         "defaults": Row(o.AdamW(), {}, lambda t, w: t.AdamW(w)),
         "no decay": Row(o.AdamW(weight_decay=0.0), {}, lambda t, w: t.AdamW(w, weight_decay=0.0)),
     },
+    "lbfgs": {
+        "all": Row(
+            o.LBFGS("lr", history=3),
+            {"lr": 0.3},
+            lambda t, w: t.LBFGS(w, lr=0.3, max_iter=1, history_size=3),
+        ),
+        "defaults": Row(o.LBFGS(), {}, lambda t, w: t.LBFGS(w, lr=1.0, max_iter=1, history_size=10)),
+        "no tolerance": Row(
+            o.LBFGS("lr", history=5, tolerance_grad=0.0, tolerance_change=0),
+            {"lr": 0.5},
+            lambda t, w: t.LBFGS(
+                w, lr=0.5, max_iter=1, history_size=5, tolerance_grad=0.0, tolerance_change=0.0
+            ),
+        ),
+    },
 }
 
 CASES = [(name, case) for name, cases in ROWS.items() for case in cases]
