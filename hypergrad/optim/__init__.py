@@ -8,7 +8,18 @@ from hypergrad.optim.lbfgs import LBFGS
 from hypergrad.optim.momentum import Momentum
 from hypergrad.optim.nesterov import Nesterov
 from hypergrad.optim.rmsprop import RMSProp
-from hypergrad.optim.schedules import PerStep, PiecewiseLinear, Schedule
+from hypergrad.optim.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    PerStep,
+    PiecewiseCubic,
+    PiecewiseLinear,
+    Schedule,
+    WarmUp,
+    Windows,
+)
 from hypergrad.optim.sgd import SGD
 
 OPTIMIZERS = {
@@ -29,11 +40,18 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Constant",
+    "Cosine",
+    "Exponential",
     "Momentum",
     "Nesterov",
+    "OneCycle",
     "Optimizer",
     "PerStep",
+    "PiecewiseCubic",
     "PiecewiseLinear",
     "RMSProp",
     "Schedule",
+    "WarmUp",
+    "Windows",
 ]

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import ProblemError, nearest
-from hypergrad.optim.schedules import Schedule
+from hypergrad.optim.reader import Rate, Reader, Schedule
 
 __all__ = ["Optimizer", "Rate", "children", "decayed", "is_off", "lookup"]
 
-Rate = float | str | Schedule
 
-
-class Optimizer(ABC):
+class Optimizer(Reader, ABC):
     """An update rule. Subclasses are frozen dataclasses whose fields are rates, or `options`.
 
     Each rate is a number, a key of the hyperparameters ("opt/lr" for a nested one), or a schedule. A
@@ -36,7 +33,6 @@ class Optimizer(ABC):
         ProblemError: a rate that is none of these, or a schedule of what is read once.
     """
 
-    options: ClassVar[tuple[str, ...]] = ()
     initial: ClassVar[tuple[str, ...]] = ()
     full_batch: ClassVar[bool] = False
 
@@ -65,29 +61,6 @@ class Optimizer(ABC):
             rate: the rates named in `initial`: each a number, an array () or an array (n,).
         """
         return (0.0,) * len(self.slots)
-
-    def rates(self) -> dict[str, Rate]:
-        """Rate of each name; a tuple field ``betas`` becomes ``betas/0``, ``betas/1``."""
-        found: dict[str, Rate] = {}
-        for field in fields(self):  # type: ignore[arg-type]
-            if field.name in self.options:
-                continue
-            value = getattr(self, field.name)
-            parts = (
-                {f"{field.name}/{i}": v for i, v in enumerate(value)}
-                if isinstance(value, tuple | list)
-                else {field.name: value}
-            )
-            for name, rate in parts.items():
-                if isinstance(rate, bool) or not isinstance(
-                    rate, int | float | str | np.floating | np.integer | Schedule
-                ):
-                    raise ProblemError(
-                        f"{type(self).__name__}({field.name}=...) takes a number, a key of hparams or a "
-                        f"schedule, got {rate!r}"
-                    )
-                found[name] = rate if isinstance(rate, str | Schedule) else float(rate)
-        return found
 
     def derived(self, rates: Mapping[str, Any], t: np.ndarray) -> dict[str, Any]:
         """More rows of shape (T,) that depend on the rates and the step alone (bias corrections).
