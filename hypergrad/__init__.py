@@ -15,21 +15,34 @@ if TYPE_CHECKING:
     from hypergrad.ad.custom import custom_rule
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
-    from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
+    from hypergrad.hypergradients import (
+        DrMAD,
+        Forward,
+        HypergradientResult,
+        Reverse,
+        Truncated,
+        hypergradient,
+        train,
+    )
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
+    from hypergrad.unroll.stopping import EarlyStopping
 
 __all__ = [
     "BilevelProblem",
     "Categorical",
+    "DrMAD",
+    "EarlyStopping",
     "Float",
+    "Forward",
     "HypergradientResult",
     "Int",
     "Reverse",
     "Space",
     "Study",
     "Trial",
+    "Truncated",
     "UnrolledProblem",
     "array",
     "asarray",
@@ -85,10 +98,19 @@ _HOMES = {
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
-    "hypergrad.hypergradients": ("HypergradientResult", "Reverse", "hypergradient", "train"),
+    "hypergrad.hypergradients": (
+        "DrMAD",
+        "Forward",
+        "HypergradientResult",
+        "Reverse",
+        "Truncated",
+        "hypergradient",
+        "train",
+    ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
+    "hypergrad.unroll.stopping": ("EarlyStopping",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
