@@ -80,6 +80,17 @@ def test_a_hypergradient_a_layer_is_the_central_difference(agree, name, case):
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
+def test_forward_mode_agrees(name, case):
+    row = ROWS[name][case]
+    hparams = {**row.hparams, "a": 0.8}
+    problem = build(row.optimizer, 0.7)
+    reverse = hg.hypergradient(problem, hparams).hypergradient
+    forward = hg.hypergradient(problem, hparams, method=hg.Forward()).hypergradient
+    for key, found in forward.items():
+        np.testing.assert_allclose(found, reverse[key], rtol=1e-9, atol=1e-13, err_msg=key)
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
 def test_gradient_zero_has_a_finite_derivative(name, case):
     row = ROWS[name][case]
     hparams = {**row.hparams, "a": 1.0}
