@@ -1,9 +1,19 @@
 """Methods that compute hypergradients."""
 
 from hypergrad.hypergradients.base import HypergradientResult, Method
+from hypergrad.hypergradients.evolution import Evolution, EvolutionResult
 from hypergrad.hypergradients.reverse import Reverse
 from hypergrad.hypergradients.solve import hypergradient, train
 
-METHODS = {"reverse": Reverse}
+METHODS = {"evolution": Evolution, "reverse": Reverse}
 
-__all__ = ["METHODS", "HypergradientResult", "Method", "Reverse", "hypergradient", "train"]
+__all__ = [
+    "METHODS",
+    "Evolution",
+    "EvolutionResult",
+    "HypergradientResult",
+    "Method",
+    "Reverse",
+    "hypergradient",
+    "train",
+]
