@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
+    from hypergrad.unroll.stopping import EarlyStopping
 
 __all__ = [
     "BilevelProblem",
     "Categorical",
+    "EarlyStopping",
     "Evolution",
     "Float",
     "HypergradientResult",
@@ -90,6 +92,7 @@ _HOMES = {
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
+    "hypergrad.unroll.stopping": ("EarlyStopping",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

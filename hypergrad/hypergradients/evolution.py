@@ -135,9 +135,14 @@ class Evolution(Method):
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
+        if self.unroll is not None and trajectory.stopper is not None:
+            raise DerivativeError(
+                "Evolution perturbs anew over all steps, but this problem may stop early; leave out unroll or stop"
+            )
         places = _moved(trajectory, wrt, self.sigma)
         losses = trajectory.curve(curve)
-        last = trajectory.forward(trajectory.initial(), 0, trajectory.steps, curve=losses)
+        kept = self.plan(trajectory, wrt).bytes
+        last = trajectory.train(losses)
         value = trajectory.outer_value(last)
         trained = time.perf_counter() - began
         samples = _Samples(self, trajectory, wrt, places)
@@ -151,7 +156,7 @@ class Evolution(Method):
         stats: dict[str, Any] = {
             "method": str(self),
             "seconds_training": trained,
-            "bytes": self.plan(trajectory, wrt).bytes,
+            "bytes": kept,
             "pairs": self.pairs,
             "diverged_pairs": self.pairs - finite,
             "smoothed_value": float(np.mean(samples.values)) if finite else float("nan"),
@@ -251,7 +256,7 @@ class _Samples:
 
     def _values(self, rng: np.random.Generator) -> None:
         """One pair of runs, window by window."""
-        steps = self._trajectory.steps
+        steps = self._trajectory.limit
         length = steps if self._method.unroll is None else self._method.unroll
         states: list[np.ndarray] = []
         before = (0.0, 0.0)
@@ -266,9 +271,11 @@ class _Samples:
             if not alive:
                 continue
             sides = [self._child([None if e is None else s * e for e in epsilon]) for s in (1.0, -1.0)]
-            if not states:
-                states = [side.initial() for side in sides]
-            states = [side.forward(state, start, stop) for side, state in zip(sides, states, strict=True)]
+            if length >= steps:
+                states = [side.train() for side in sides]
+            else:
+                states = states or [side.initial() for side in sides]
+                states = [side.forward(state, start, stop) for side, state in zip(sides, states, strict=True)]
             after = sides[0].outer_value(states[0]), sides[1].outer_value(states[1])
             gain = (after[0] - before[0]) - (after[1] - before[1])
             alive = bool(np.isfinite(after).all() and np.isfinite(gain))

@@ -16,8 +16,10 @@ from hypergrad.ad.program import ArrayType
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.hyper import Hyper
+from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.start import Start
 from hypergrad.unroll.step import Compiled, compiled
+from hypergrad.unroll.stopping import Stopper
 
 __all__ = ["Adjoint", "Trajectory"]
 
@@ -26,7 +28,8 @@ class Trajectory:
     """One training run of a problem: its hyperparameters, seed, buffers and first state.
 
     Attributes:
-        steps: T.
+        steps: T; where training may stop early, the steps that have run.
+        limit: T, also where training stops before.
         code: the compiled programs.
         rows: rates of all steps, (T, R).
         invariants: what the step computes from hyperparameters alone, (C,).
@@ -39,6 +42,8 @@ class Trajectory:
         self.seed = int(seed)
         self.code: Compiled = compiled(problem, self.hyper, self.seed)
         self.steps: int = problem.steps
+        self.limit: int = problem.steps
+        self.stopper = None if problem.stop is None else Stopper(problem.stop, self)
         self._watch = active()
         self.evaluations = {"forward": 0, "backward": 0}
         code, dtype = self.code, self.code.layout.dtype
@@ -107,32 +112,20 @@ class Trajectory:
             residuals: arrays of the types `kept`, filled for these steps.
             curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of these steps.
         """
-        here, there = state.copy(), np.empty_like(state)
-        loss = np.zeros((), state.dtype)
-        kept = residuals is not None
-        wanted = np.zeros(self.steps, bool) if curve is None else ~np.isnan(curve)
-        run = {}
-        for with_loss in {*wanted[start:stop].tolist()}:
-            executable = self.code.forward(kept, with_loss)
-            scratch = executable.scratch()
-            more = [loss] if with_loss else []
-            run[False, with_loss] = executable.bind([here, *self.inputs], [there, *more], scratch)
-            run[True, with_loss] = executable.bind([there, *self.inputs], [here, *more], scratch)
-        odd = False
+        runner = Runner(self, residuals is not None, curve)
+        runner.load(state)
         with np.errstate(all="ignore"):
-            for t, with_loss in zip(range(start, stop), wanted[start:stop].tolist(), strict=True):
-                self.prepare(t)
-                if states is not None:
-                    states[t - start] = there if odd else here
-                self.evaluations["forward"] += 1
-                try:
-                    run[odd, with_loss](*[residual[t - start, ...] for residual in residuals or ()])
-                except np.linalg.LinAlgError:  # a singular matrix: training has diverged
-                    return np.full_like(state, np.nan)
-                if with_loss:
-                    curve[t] = loss  # type: ignore[index]
-                odd = not odd
-        return there if odd else here
+            runner.run(start, stop, states, residuals or ())
+        return runner.state
+
+    def train(self, curve: np.ndarray | None = None) -> np.ndarray:
+        """The state after training, which also settles where it stops."""
+        runner = Runner(self, curve=curve)
+        runner.load(self.initial())
+        with np.errstate(all="ignore"):
+            self.steps = runner.run(0, self.steps, ended=None if self.stopper is None else self.stopper.ended)
+        self.stopper = None
+        return runner.state
 
     def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
         """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself."""
@@ -153,6 +146,11 @@ class Trajectory:
                 return float(self.code.outer_value(state, *self._cast(), *self.code.valid)[0])
             except np.linalg.LinAlgError:
                 return float("nan")
+
+    @property
+    def hparams(self) -> Any:
+        """The hyperparameters as they were given."""
+        return self.hyper.structure.unflatten(self.hyper.leaves)
 
     def _cast(self) -> list[np.ndarray]:
         return [value.astype(self.code.layout.dtype) for value in self.values]

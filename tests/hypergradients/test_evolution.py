@@ -323,3 +323,13 @@ def test_a_scale_for_each_name():
 def test_arguments_outside_their_domain(options, match):
     with pytest.raises(hg.errors.DerivativeError, match=match):
         hg.Evolution(**options)
+
+
+def test_runs_that_stop_early():
+    problem = quadratic(steps=200, stop=hg.EarlyStopping(patience=2, every=5, tolerance=1e-3))
+    result = hg.hypergradient(problem, HPARAMS, hg.Evolution(pairs=4))
+    assert result.stats["steps"] < 200
+    assert result.stats["step_evaluations"] < 9 * 200
+    assert result.value == hg.train(problem, HPARAMS).value
+    with pytest.raises(hg.errors.DerivativeError, match="leave out unroll or stop"):
+        hg.hypergradient(problem, HPARAMS, hg.Evolution(unroll=10))
