@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hypergrad.ad.custom import custom_rule
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
-    from hypergrad.hypergradients import Evolution, HypergradientResult, Reverse, hypergradient, train
+    from hypergrad.hypergradients import Evolution, HypergradientResult, Reverse, hypergradient, online, train
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
@@ -52,6 +52,7 @@ __all__ = [
     "jvp",
     "nn",
     "ones",
+    "online",
     "optim",
     "samplers",
     "scan",
@@ -88,7 +89,14 @@ _HOMES = {
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
-    "hypergrad.hypergradients": ("Evolution", "HypergradientResult", "Reverse", "hypergradient", "train"),
+    "hypergrad.hypergradients": (
+        "Evolution",
+        "HypergradientResult",
+        "Reverse",
+        "hypergradient",
+        "online",
+        "train",
+    ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),

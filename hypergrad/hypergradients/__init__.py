@@ -1,5 +1,6 @@
 """Methods that compute hypergradients."""
 
+from hypergrad.hypergradients import online
 from hypergrad.hypergradients.base import HypergradientResult, Method
 from hypergrad.hypergradients.evolution import Evolution, EvolutionResult
 from hypergrad.hypergradients.reverse import Reverse
@@ -15,5 +16,6 @@ __all__ = [
     "Method",
     "Reverse",
     "hypergradient",
+    "online",
     "train",
 ]
