@@ -200,16 +200,25 @@ class BilevelProblem(UnrolledProblem):
     def advance(
         self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any], batch: Any, t: Any, rng: Any
     ) -> tuple[Any, Any]:
-        w, *slots = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
+        loss, g = self.slope(vector, start, hparams, batch, rng)
+        return self.move(vector, g, start, hparams, rates), loss
+
+    def slope(self, vector: Any, start: Layout, hparams: Any, batch: Any, rng: Any) -> tuple[Any, Any]:
+        """The inner loss of a state, and its gradient by w, (n,)."""
+        w, *_ = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
 
         def inner_loss(flat: Any) -> Any:
             return self._call(rng, start.tree(flat), hparams, batch)
 
-        loss, g = value_and_grad(inner_loss)(w)
+        return value_and_grad(inner_loss)(w)
+
+    def move(self, vector: Any, g: Any, start: Layout, hparams: Any, rates: dict[str, Any]) -> Any:
+        """The next state vector, given the gradient."""
+        w, *slots = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
         now = rate_now(self.optimizer, hparams, rates, start)
         new, new_slots = self.optimizer.update(w, g, tuple(slots), now)
         parts = [convert(broadcast_to(part, (start.size,)), start.dtype) for part in (new, *new_slots)]
-        return concatenate(parts), loss
+        return concatenate(parts)
 
     def params(self, vector: Any, start: Layout) -> Any:
         return start.tree(vector[: start.size])

@@ -18,15 +18,13 @@ import numpy as np
 from hypergrad import tree
 from hypergrad.ad.primitives.indexing import getitem
 from hypergrad.ad.primitives.linear import convert, reshape
-from hypergrad.ad.trace import Tracer
 from hypergrad.errors import DerivativeError, ProblemError, unknown_name
 from hypergrad.hypergradients.base import chosen, measure
 from hypergrad.hypergradients.prepare import unrolled
-from hypergrad.unroll.draws import TracedGenerator
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.trajectory import Trajectory
 
-__all__ = ["Adapted", "Bounds", "Online", "OnlineResult", "Replay", "Run", "adapt", "rows_at"]
+__all__ = ["Adapted", "Bounds", "Online", "OnlineResult", "Run", "adapt", "made", "rows_at"]
 
 Bounds = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 
@@ -148,23 +146,6 @@ class Adapted:
                 for value, leaf in zip(self.values(vector), given, strict=True)
             ]
         )
-
-
-class Replay(TracedGenerator):
-    """A traced generator that gives the same draws again after `again`."""
-
-    _at: int | None = None
-
-    def again(self) -> Replay:
-        """Begin anew; the first time, draws are recorded."""
-        self._at = 0 if self.draws else None
-        return self
-
-    def _draw(self, method: str, size: Any) -> Tracer:
-        if self._at is None:
-            return super()._draw(method, size)
-        self._at += 1
-        return Tracer(self._builder, self.inputs[self._at - 1].atom)
 
 
 def rows_at(adapted: Adapted, hparams: Any, row: Any, t: Any) -> Any:

@@ -26,15 +26,18 @@ from typing import Any
 
 import numpy as np
 
-from hypergrad.ad.api import grad, jvp
+from hypergrad.ad.api import jvp
 from hypergrad.ad.backends.numpy import Executable
+from hypergrad.ad.forward import evaluate
 from hypergrad.ad.optimize import optimize
-from hypergrad.ad.primitives.linear import convert, reshape
+from hypergrad.ad.primitives.linear import convert, reshape, stop_gradient
 from hypergrad.ad.program import ArrayType, Program
+from hypergrad.ad.reverse import linearize
 from hypergrad.ad.trace import Builder, type_of, user_code
 from hypergrad.errors import DerivativeError
-from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Replay, Run, made, rows_at
+from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Run, made, rows_at
 from hypergrad.optim import SGD, Optimizer
+from hypergrad.unroll.draws import TracedGenerator
 from hypergrad.unroll.problem import BilevelProblem
 from hypergrad.unroll.trajectory import Trajectory
 
@@ -147,128 +150,175 @@ def _descend(adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: 
             "use hg.online.RealTimeForward, which follows the outer loss"
         )
     kinds = tuple(replace(o, lr=0.0) for o in optimizers)  # type: ignore[type-var]
-    executable, counts = made(
-        adapted, (kinds, multiplicative), lambda: _compiled(adapted, kinds, multiplicative)
-    )
+    code = made(adapted, (kinds, multiplicative), lambda: _Code(adapted, kinds, multiplicative))
     run = Run(adapted)
     m, n = adapted.layout.size, of.code.start_layout.size
-    rates = [np.full(1, o.rates()["lr"], F64) for o in optimizers]
-    sizes = [m] + [1] * (len(optimizers) - 1)
+    height, dtype = len(optimizers), of.code.layout.dtype
+    sizes = [m] + [1] * (height - 1)
     carried = [
         run.state,
         adapted.first,
-        np.zeros((m, n), of.code.layout.dtype),
-        *rates,
+        *[np.full(1, o.rates()["lr"], F64) for o in optimizers],
         *[np.zeros(size) for size in sizes],
-        *[np.zeros(size) for size, count in zip(sizes, counts, strict=True) for _ in range(count)],
+        *[np.zeros(size) for size, count in zip(sizes, code.slots, strict=True) for _ in range(count)],
     ]
     pair = [np.array(x) for x in carried], [np.array(x) for x in carried]
-    row, rest = of.inputs[0], of.inputs[3:]
-    number = np.zeros((), np.int64)
-    given = [*adapted.fixed(), adapted.low, adapted.high, row, number, *rest]
-    loss, moved = np.zeros((), of.code.layout.dtype), np.zeros((), np.bool_)
-    scratch = executable.scratch()
-    calls = [executable.bind([*pair[i], *given], [*pair[1 - i], loss, moved], scratch) for i in (0, 1)]
+    z, unit = np.zeros((m, n), dtype), np.eye(m)
+    number, loss, back = np.zeros((), np.int64), np.zeros((), dtype), np.zeros((), np.bool_)
+    residuals = [np.zeros(type.shape, type.dtype) for type in code.residuals]
+    given = [z, *adapted.fixed(), adapted.low, adapted.high, of.inputs[0], number, *of.inputs[3:]]
+    scratch = code.step.scratch()
+    steps = [
+        code.step.bind([*pair[i], *given], [*pair[1 - i], loss, back, *residuals], scratch) for i in (0, 1)
+    ]
+    push = None if code.linear is None else code.linear.bind(residuals, [])
     here = 0
-    levels = np.zeros((run.steps, len(optimizers)))
     for t in range(run.steps):
         of.prepare(t)
         number[...] = t
+        now = pair[1 - here]
         try:
-            calls[here]()
+            steps[here]()
+            for j in range(m if push is not None else 0):
+                push(unit[j], z[j])  # type: ignore[misc]
         except np.linalg.LinAlgError:  # a singular matrix: training has diverged
-            pair[1 - here][0][...] = np.nan
+            now[0][...] = np.nan
         here = 1 - here
-        now = pair[here]
-        of.evaluations["backward"] += 1
+        of.evaluations["forward"] += 1
         run.trace[t] = now[1]
         run.curve[t] = loss
-        run.projected += bool(moved)
-        levels[t] = [rate[0] for rate in now[3 : 3 + len(optimizers)]]
+        run.projected += bool(back)
         if run.ended(adapted, now[0], now[1], t + 1):
             break
     run.state, run.last = pair[here][0], pair[here][1]
-    run.stats["level_rates"] = levels[run.steps - 1].tolist()
+    run.stats["level_rates"] = [float(rate[0]) for rate in pair[here][2 : 2 + height]]
     return run
 
 
-def _compiled(
-    adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: bool
-) -> tuple[Executable, list[int]]:
-    """One step of training and of all levels, and the number of slots of each level."""
-    counts = [len(o.slots) for o in optimizers]
-    program = _program(adapted, optimizers, counts, multiplicative)
-    return Executable(optimize(program), closed=True), counts
+class _Code:
+    """One step of training and of all levels, compiled.
 
+    Attributes:
+        slots: how many each level has.
+        step: (s, a, κ^1.., y^1.., slots, z, fixed floats, low, high, row, t, batch, draws) -> the first of these (up to
+            slots) at the next step, the inner loss, whether a was put back within its bounds, residuals.
+        linear: (residuals, a tangent of a) -> its tangent of w'; None: w' does not depend on a.
+        residuals: their types.
+    """
 
-def _program(
-    adapted: Adapted, optimizers: Sequence[Optimizer], counts: Sequence[int], multiplicative: bool
-) -> Program:
-    """(s, a, z, κ^1.., y^1.., slots, fixed floats, low, high, row, t, batch, draws) -> the first of these at the next
-    step, the inner loss, and whether a was put back within its bounds."""
-    of, code = adapted.of, adapted.of.code
-    problem, dtype, start = of.problem, code.layout.dtype, code.start_layout
-    m, n, height = adapted.layout.size, start.size, len(optimizers)
-    sizes = [m] + [1] * (height - 1)
-    with Builder("online") as builder, user_code("the step"):
-        vector = builder.input(ArrayType((code.layout.size,), dtype))
-        a: Any = builder.input(ArrayType((m,), F64))
-        z: Any = builder.input(ArrayType((m, n), dtype))
-        kappa = [builder.input(ArrayType((1,), F64)) for _ in optimizers]
-        slopes = [builder.input(ArrayType((size,), F64)) for size in sizes]
-        slots = [
-            [builder.input(ArrayType((size,), F64)) for _ in range(count)]
-            for size, count in zip(sizes, counts, strict=True)
-        ]
-        fixed = [builder.input(type_of(value)) for value in adapted.fixed()]
-        low, high = (builder.input(ArrayType((m,), F64)) for _ in (0, 1))
-        row = builder.input(ArrayType((code.row_layout.size,), dtype))
-        t = builder.input(ArrayType((), np.dtype(np.int64)))
-        leaves = [builder.input(type_of(buffer)) for buffer in of.inputs[3 : 3 + len(code.train)]]
-        batch = code._train_tree.unflatten(leaves) if leaves else problem.train
-        rng = Replay(builder, dtype)
+    def __init__(self, adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: bool) -> None:
+        self.slots = [len(o.slots) for o in optimizers]
+        self._adapted, self._optimizers, self._multiplicative = adapted, optimizers, multiplicative
+        self._of = adapted.of
+        slope = self._slope()
+        training = self._training(slope)
+        parts = linearize(training, [i == 1 for i in range(len(training.inputs))])
+        self.residuals = [atom.type for atom in parts.primal.outputs[3:]]
+        count = len(self.residuals)
+        self.linear = (
+            Executable(optimize(parts.linear), closed=True, streamed=[f"i{count}", "o0"])
+            if parts.moving[0]
+            else None
+        )
+        self.step = Executable(optimize(self._whole(slope, parts.primal)), closed=True)
 
-        def inner_loss(flat: Any) -> Any:
-            return problem._call(rng.again(), start.tree(flat), adapted.hparams(a, fixed), batch)
+    def _inputs(self, builder: Builder) -> tuple[Any, ...]:
+        """s, a, fixed floats, row, t, batch: as inputs of a program."""
+        of, code = self._of, self._of.code
+        return (
+            builder.input(ArrayType((code.layout.size,), code.layout.dtype)),
+            builder.input(ArrayType((self._adapted.layout.size,), F64)),
+            [builder.input(type_of(value)) for value in self._adapted.fixed()],
+            builder.input(ArrayType((code.row_layout.size,), code.layout.dtype)),
+            builder.input(ArrayType((), np.dtype(np.int64))),
+            [builder.input(type_of(buffer)) for buffer in of.inputs[3 : 3 + len(code.train)]],
+        )
 
-        def advance(new: Any) -> Any:
-            hparams = adapted.hparams(new, fixed)
-            rates = rows_at(adapted, hparams, row, t)
-            return problem.advance(vector, start, hparams, rates, batch, t, rng.again())
+    def _slope(self) -> Program:
+        """(s, a, fixed, row, t, batch, draws) -> (inner loss, g)."""
+        of, code = self._of, self._of.code
+        with Builder("slope") as builder, user_code("the step"):
+            vector, a, fixed, _, _, leaves = self._inputs(builder)
+            batch = code._train_tree.unflatten(leaves) if leaves else of.problem.train
+            rng = TracedGenerator(builder, code.layout.dtype)
+            hparams = self._adapted.hparams(a, fixed)
+            loss, g = of.problem.slope(vector, code.start_layout, hparams, batch, rng)
+            return optimize(builder.program([np.reshape(loss, ()).astype(code.layout.dtype), g]))
 
-        g = grad(inner_loss)(vector[:n])
+    def _training(self, slope: Program) -> Program:
+        """(s, a, fixed, row, t, batch, draws) -> (w', and held fixed: s', inner loss)."""
+        of, code = self._of, self._of.code
+        n = code.start_layout.size
+        with Builder("step") as builder, user_code("the step"):
+            vector, a, fixed, row, t, leaves = self._inputs(builder)
+            draws = [builder.input(var.type) for var in slope.inputs[4 + len(fixed) + len(leaves) :]]
+            loss, g = evaluate(slope, [vector, a, *fixed, row, t, *leaves, *draws])
+            hparams = self._adapted.hparams(a, fixed)
+            rates = rows_at(self._adapted, hparams, row, t)
+            state = of.problem.move(vector, g, code.start_layout, hparams, rates)
+            return optimize(builder.program([state[:n], stop_gradient(state), stop_gradient(loss)]))
+
+    def _whole(self, slope: Program, primal: Program) -> Program:
+        m, n = self._adapted.layout.size, self._of.code.start_layout.size
+        dtype, optimizers = self._of.code.layout.dtype, self._optimizers
+        sizes = [m] + [1] * (len(optimizers) - 1)
+        with Builder("online") as builder:
+            vector = builder.input(slope.inputs[0].type)
+            a = builder.input(ArrayType((m,), F64))
+            rates = [builder.input(ArrayType((1,), F64)) for _ in optimizers]
+            slopes = [builder.input(ArrayType((size,), F64)) for size in sizes]
+            slots = [
+                [builder.input(ArrayType((size,), F64)) for _ in range(count)]
+                for size, count in zip(sizes, self.slots, strict=True)
+            ]
+            z = builder.input(ArrayType((m, n), dtype))
+            fixed = [builder.input(type_of(value)) for value in self._adapted.fixed()]
+            low, high = (builder.input(ArrayType((m,), F64)) for _ in (0, 1))
+            rest = [builder.input(var.type) for var in slope.inputs[2 + len(fixed) :]]  # row, t, batch, draws
+            _, g = evaluate(slope, [vector, a, *fixed, *rest])
+            found = self._first_gradient(a, z, g)
+            count = reshape(convert(rest[1], F64) + 1.0, (1,))
+            moved, *levels = climb(optimizers, a, found, rates, slopes, slots, count)
+            new = np.clip(moved, low, high)
+            _, state, loss, *residuals = evaluate(primal, [vector, new, *fixed, *rest])
+            return builder.program([state, new, *levels, loss, np.any(moved != new), *residuals])
+
+    def _first_gradient(self, a: Any, z: Any, g: Any) -> Any:
+        """G^1."""
         found = convert(z @ g, F64)
-        if multiplicative:
-            size = convert(np.sqrt(np.sum(g * g) * np.sum(z * z, axis=1)), F64)
-            found = a * np.where(size > 0, found / np.where(size > 0, size, 1.0), 0.0)
-        count = reshape(convert(t, F64) + 1.0, (1,))
-        gradients = [found]  # G^1, G^2, ...
-        for slope in slopes[:-1]:
-            gradients.append(reshape(np.sum(gradients[-1] * slope), (1,)))
-        new_slots: list[Any] = [None] * height
-        new_slopes: list[Any] = [None] * height
-        for k in reversed(range(height)):
-            below = kappa[k - 1] if k else a
+        if not self._multiplicative:
+            return found
+        size = convert(np.sqrt(np.sum(g * g) * np.sum(z * z, axis=1)), F64)
+        return a * np.where(size > 0, found / np.where(size > 0, size, 1.0), 0.0)
 
-            def move(lr: Any, k: int = k, below: Any = below) -> Any:
-                return updated(optimizers[k], below, gradients[k], slots[k], lr, count)
 
-            moved, new_slots[k] = move(reshape(kappa[k], ()))
-            if k < height - 1:
-                one = np.ones(())
-                _, new_slopes[k] = jvp(lambda lr, move=move: move(lr)[0], (reshape(kappa[k], ()),), (one,))
-            else:
-                new_slopes[k] = slopes[k]
-            if k:
-                kappa[k - 1] = np.maximum(moved, 0.0)
-            else:
-                free, a_new = moved, np.clip(moved, low, high)
-        back = np.any(free != a_new)
-        identity = np.eye(m)
-        columns = []
-        for j in range(m):
-            columns.append(jvp(lambda new: advance(new)[0][:n], (a_new,), (identity[j],))[1])
-        state, loss = advance(a_new)
-        outputs = [state, a_new, np.stack(columns), *kappa, *new_slopes]
-        outputs += [slot for level in new_slots for slot in level]
-        return builder.program([*outputs, np.reshape(loss, ()).astype(dtype), back])
+def climb(
+    optimizers: Sequence[Optimizer],
+    a: Any,
+    found: Any,
+    rates: Sequence[Any],
+    slopes: Sequence[Any],
+    slots: Sequence[Sequence[Any]],
+    count: Any,
+) -> list[Any]:
+    """a' before its bounds, then κ^1', ..., y^1', ..., and the slots of each level, given G^1."""
+    height = len(optimizers)
+    gradients = [found]
+    for slope in slopes[:-1]:
+        gradients.append(reshape(np.sum(gradients[-1] * slope), (1,)))
+    new_rates, new_slopes = list(rates), list(slopes)
+    new_slots: list[Sequence[Any]] = list(slots)
+    moved = a
+    for k in reversed(range(height)):
+        below = rates[k - 1] if k else a
+
+        def move(lr: Any, k: int = k, below: Any = below) -> Any:
+            return updated(optimizers[k], below, gradients[k], slots[k], lr, count)
+
+        lr = reshape(new_rates[k], ())
+        moved, new_slots[k] = move(lr)
+        if k < height - 1:
+            new_slopes[k] = jvp(lambda rate, move=move: move(rate)[0], (lr,), (np.ones(()),))[1]
+        if k:
+            new_rates[k - 1] = np.maximum(moved, 0.0)
+    return [moved, *new_rates, *new_slopes, *[slot for level in new_slots for slot in level]]

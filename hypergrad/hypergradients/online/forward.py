@@ -28,9 +28,10 @@ from hypergrad.ad.program import ArrayType
 from hypergrad.ad.reverse import linearize
 from hypergrad.ad.trace import Builder, type_of, user_code
 from hypergrad.errors import DerivativeError
-from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Replay, Run, made, rows_at
+from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Run, made, rows_at
 from hypergrad.hypergradients.online.descent import F64, check_levels, updated
 from hypergrad.optim import Adam, Optimizer
+from hypergrad.unroll.draws import TracedGenerator
 
 __all__ = ["RealTimeForward"]
 
@@ -123,7 +124,7 @@ class _Step:
             batch = code._train_tree.unflatten(leaves) if leaves else problem.train
             hparams = adapted.hparams(a, fixed)
             rates = rows_at(adapted, hparams, row, t)
-            rng = Replay(builder, dtype)
+            rng = TracedGenerator(builder, dtype)
             state, loss = problem.advance(vector, code.start_layout, hparams, rates, batch, t, rng)
             value = np.full((), np.nan, dtype) if loss is None else stop_gradient(loss)
             program = optimize(builder.program([state, np.reshape(value, ()).astype(dtype)]))
