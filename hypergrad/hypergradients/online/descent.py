@@ -256,7 +256,8 @@ class _Code:
             hparams = self._adapted.hparams(a, fixed)
             rates = rows_at(self._adapted, hparams, row, t)
             state = of.problem.move(vector, g, code.start_layout, hparams, rates)
-            return optimize(builder.program([state[:n], stop_gradient(state), stop_gradient(loss)]))
+            # not optimised, so that its constants are those of `slope`, and equal equations are found equal
+            return builder.program([state[:n], stop_gradient(state), stop_gradient(loss)])
 
     def _whole(self, slope: Program, primal: Program) -> Program:
         m, n = self._adapted.layout.size, self._of.code.start_layout.size
