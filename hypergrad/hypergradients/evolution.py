@@ -109,7 +109,7 @@ class Evolution(Method):
         return f"Evolution({', '.join(given)})"
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
-        _moved(trajectory, wrt, self.sigma)
+        self._places(trajectory, wrt)
         steps, runs = trajectory.steps, 2 * self.pairs
         layout = trajectory.code.layout
         held = 3 * layout.size * layout.dtype.itemsize + self._bytes(trajectory, wrt)
@@ -129,17 +129,20 @@ class Evolution(Method):
             1.0 + runs * each.factor,
         )
 
+    def _places(self, trajectory: Trajectory, wrt: Sequence[bool]) -> list[Coordinate | None]:
+        if self.unroll is not None and trajectory.problem.stop is not None:
+            raise DerivativeError(
+                "Evolution perturbs anew over all steps, but this problem may stop early; leave out unroll or stop"
+            )
+        return coordinates(trajectory.hyper, _asked(trajectory, wrt), self.sigma)
+
     def _bytes(self, trajectory: Trajectory, wrt: Sequence[bool]) -> int:
         entries = sum(v.size for v, m in zip(trajectory.values, _asked(trajectory, wrt), strict=True) if m)
         return 8 * entries * self.pairs * (1 if self.combine is None else 2)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
-        if self.unroll is not None and trajectory.stopper is not None:
-            raise DerivativeError(
-                "Evolution perturbs anew over all steps, but this problem may stop early; leave out unroll or stop"
-            )
-        places = _moved(trajectory, wrt, self.sigma)
+        places = self._places(trajectory, wrt)
         losses = trajectory.curve(curve)
         kept = self.plan(trajectory, wrt).bytes
         last = trajectory.train(losses)
@@ -326,12 +329,6 @@ def _asked(trajectory: Trajectory, wrt: Sequence[bool]) -> list[bool]:
     hyper = trajectory.hyper
     floats = [(path, w) for path, f, w in zip(hyper.paths, hyper.floats, wrt, strict=True) if f]
     return [w and path not in cut for path, w in floats]
-
-
-def _moved(
-    trajectory: Trajectory, wrt: Sequence[bool], sigma: float | Mapping[str, float]
-) -> list[Coordinate | None]:
-    return coordinates(trajectory.hyper, _asked(trajectory, wrt), sigma)
 
 
 def _norm(leaves: Sequence[np.ndarray | None]) -> float:

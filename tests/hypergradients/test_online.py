@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -367,6 +368,10 @@ def test_programs_are_kept_between_runs():
     ]
     np.testing.assert_array_equal(runs[0].trace["lr"], runs[2].trace["lr"])
     assert np.ptp(runs[1].trace["lr"]) == 0.0
+
+
+def test_the_example_of_the_module():
+    assert doctest.testmod(hg.online) == doctest.TestResults(failed=0, attempted=6)
 
 
 HD, RTF = hg.online.HypergradientDescent, hg.online.RealTimeForward

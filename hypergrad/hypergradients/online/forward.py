@@ -40,7 +40,7 @@ __all__ = ["RealTimeForward"]
 class RealTimeForward(Online):
     """Forward-mode hypergradients of the outer loss, used while training runs.
 
-    A step costs itself and one linear step (about as much again) for each adapted entry; memory is (m, N) numbers,
+    A step costs itself and one linear step, a bit more than a step, for each adapted entry; memory is (m, N) numbers,
     whatever T.
 
     Attributes:
