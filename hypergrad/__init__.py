@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from hypergrad.ad.custom import custom_rule
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
-    from hypergrad.hypergradients import Evolution, HypergradientResult, Reverse, hypergradient, online, train
+    from hypergrad.hypergradients import (
+        DrMAD,
+        Evolution,
+        Forward,
+        HypergradientResult,
+        Reverse,
+        Truncated,
+        hypergradient,
+        online,
+        train,
+    )
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
@@ -24,15 +34,18 @@ if TYPE_CHECKING:
 __all__ = [
     "BilevelProblem",
     "Categorical",
+    "DrMAD",
     "EarlyStopping",
     "Evolution",
     "Float",
+    "Forward",
     "HypergradientResult",
     "Int",
     "Reverse",
     "Space",
     "Study",
     "Trial",
+    "Truncated",
     "UnrolledProblem",
     "array",
     "asarray",
@@ -90,9 +103,12 @@ _HOMES = {
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
     "hypergrad.hypergradients": (
+        "DrMAD",
         "Evolution",
+        "Forward",
         "HypergradientResult",
         "Reverse",
+        "Truncated",
         "hypergradient",
         "online",
         "train",

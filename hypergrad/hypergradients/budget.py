@@ -12,7 +12,7 @@ from hypergrad.unroll.reversal import Blocks, Costs
 
 __all__ = ["UNBOUNDED", "check_checkpoints", "fit", "parse_bytes"]
 
-UNBOUNDED = 1 << 30  # what a run without a budget may keep
+UNBOUNDED = 1 << 28  # more is slower: the system clears every page that a run is the first to touch
 _UNITS = {"": 1, "B": 1} | {
     f"{letter}{suffix}": base ** (power + 1)
     for power, letter in enumerate("KMGT")

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import check_checkpoints, fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
+from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.unroll.reversal import Blocks, costs, reverse_run
 from hypergrad.unroll.trajectory import Trajectory
 
@@ -34,7 +35,7 @@ class Reverse(Method):
 
     Attributes:
         memory: what a run may keep beside training itself, in bytes or as text ("64MiB"); None: what is fastest, up
-            to 1 GiB. From it follow the steps a block and the states kept: everything where it fits, else the
+            to 256 MiB. From it follow the steps a block and the states kept: everything where it fits, else the
             schedule that runs the fewest steps again.
         checkpoints: keep exactly so many states, the first among them, and nothing else: Revolve. The run then takes
             r T - C(s + r, s + 1) forward steps beside the T linearised ones.
@@ -82,7 +83,10 @@ class Reverse(Method):
         losses = trajectory.curve(curve)
         blocks, price = self._blocks(trajectory), costs(trajectory)
         run = reverse_run(trajectory, blocks, losses)
-        gradients = None if run.adjoint is None else run.adjoint.hyper(run.outer)
+        gradients, growth = None, None
+        if run.adjoint is not None:
+            gradients = run.adjoint.hyper(run.outer)
+            growth = adjoint_growth(run.adjoint.looks, trajectory.steps)
         return conclude(
             trajectory,
             wrt,
@@ -97,7 +101,9 @@ class Reverse(Method):
                 "bytes": price.fixed + run.bytes,
                 "states": blocks.slots,
                 "block": blocks.length,
+                **(growth.stats if growth else {}),
             },
+            warnings=growth.warnings if growth else (),
         )
 
 

@@ -163,6 +163,9 @@ class Trajectory:
 class Adjoint:
     """Cotangents carried backwards: s̄ of the state, r̄ of each row of rates, c̄ summed over steps.
 
+    Attributes:
+        looks: (t, norm of s̄_t, norm of s_t), each over the parameters, at some 200 steps, the last first.
+
     Args:
         after: s_stop, the state where the backward run begins.
         cotangent: s̄_stop.
@@ -187,6 +190,17 @@ class Adjoint:
             outputs = [self._cts[here], self._row, self._more]
             self._runs.append(executable.bind(inputs, outputs, scratch))
         self._here = 1
+        self._watched = np.zeros(of.steps + 1, bool)
+        self._watched[curve_positions(of.steps + 1)] = True
+        self._parameters = code.start_layout.size
+        self.looks: list[tuple[int, float, float]] = []
+        self._look(of.steps)
+
+    def _look(self, t: int) -> None:
+        both = (vectors[self._here][: self._parameters] for vectors in (self._cts, self._states))
+        with np.errstate(all="ignore"):
+            adjoint, state = (float(np.linalg.norm(vector)) for vector in both)
+        self.looks.append((t, adjoint, state))
 
     @property
     def state(self) -> np.ndarray:
@@ -204,16 +218,18 @@ class Adjoint:
         if self._more.size:
             np.add(self.invariants, self._more, self.invariants)
         self._of.evaluations["backward"] += 1
+        if self._watched[t]:
+            self._look(t)
 
-    def hyper(self, ct_outer: list[np.ndarray]) -> list[np.ndarray]:
-        """Total cotangent of each float hyperparameter: through outer loss, steps, rates and first state."""
+    def hyper(self, ct_outer: list[np.ndarray], start: bool = True) -> list[np.ndarray]:
+        """Total cotangent of each float hyperparameter: through outer loss, steps, rates and (`start`) first state."""
         of, code = self._of, self._of.code
         total = [np.array(ct, dtype=float) for ct in ct_outer]
         with np.errstate(all="ignore"):
             if any(code.reads_rows) or any(code.reads_step):
                 for i, ct in enumerate(code.outside_vjp(*of.values, self.rows, self.invariants)):
                     total[i] = total[i] + ct
-            if any(of.start.reads):
+            if start and any(of.start.reads):
                 for i, ct in enumerate(evaluate(of.start.vjp, [*of.values, self.state])[1:]):
                     total[i] = total[i] + ct
         return [ct.astype(value.dtype) for ct, value in zip(total, of.values, strict=True)]
