@@ -360,6 +360,20 @@ def test_single_precision_metrics_and_early_stopping():
         assert result.metrics["valid"]["loss"] == pytest.approx(result.value, rel=1e-5)
 
 
+def test_tangents_together_are_tangents_one_after_the_other(monkeypatch):
+    hparams = {"lr": 0.05, "mu": 0.5, "l2": np.full((FEATURES, 1), 0.02)}
+    methods = hg.online.HypergradientDescent(1e-3), hg.online.RealTimeForward(SGD(1e-3), memory=0.9)
+    found = []
+    for room in (1 << 18, 0):
+        monkeypatch.setattr(hg.online.base, "_CACHE", room)
+        problem = softmax(MOMENTUM("lr", "mu"), inner_loss=penalised)
+        found.append([hg.online.adapt(problem, hparams, m, wrt=("lr", "mu", "l2")) for m in methods])
+    for together, apart in zip(*found, strict=True):
+        assert np.ptp(apart.trace["l2"]) > 0
+        for key in hparams:
+            np.testing.assert_allclose(apart.trace[key], together.trace[key], rtol=1e-12)
+
+
 def test_programs_are_kept_between_runs():
     problem = softmax(SGD("lr"))
     runs = [

@@ -16,15 +16,21 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from hypergrad import tree
+from hypergrad.ad.backends.numpy import Executable
+from hypergrad.ad.optimize import optimize
 from hypergrad.ad.primitives.indexing import getitem
 from hypergrad.ad.primitives.linear import convert, reshape
+from hypergrad.ad.program import Program
 from hypergrad.errors import DerivativeError, ProblemError, unknown_name
 from hypergrad.hypergradients.base import chosen, measure
 from hypergrad.hypergradients.prepare import unrolled
 from hypergrad.unroll.layout import Layout
+from hypergrad.unroll.step import over_tangents
 from hypergrad.unroll.trajectory import Trajectory
 
-__all__ = ["Adapted", "Bounds", "Online", "OnlineResult", "Run", "adapt", "made", "rows_at"]
+__all__ = ["Adapted", "Bounds", "Online", "OnlineResult", "Pushed", "Run", "adapt", "made", "rows_at"]
+
+_CACHE = 1 << 18  # bytes
 
 Bounds = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 
@@ -164,6 +170,49 @@ def rows_at(adapted: Adapted, hparams: Any, row: Any, t: Any) -> Any:
         for leaf, shape in zip(leaves, layout.shapes, strict=True)
     ]
     return layout.structure.unflatten(now)
+
+
+class Pushed:
+    """A linear Program (residuals, tangents) -> tangent, compiled for m tangents of each.
+
+    All at once where they stay in the processor's cache, else one after the other.
+
+    Args:
+        program: with one output.
+        inputs: how many of its last inputs are tangents.
+        count: m.
+    """
+
+    def __init__(self, program: Program, inputs: int, count: int) -> None:
+        size = program.outputs[0].type.size * program.outputs[0].type.dtype.itemsize
+        self._together = count == 1 or count * size <= _CACHE
+        last = len(program.inputs)
+        streamed = [f"i{i}" for i in range(last - inputs, last)]
+        self._run = (
+            Executable(over_tangents(program, inputs, 1, count), closed=True)
+            if self._together
+            else Executable(optimize(program), closed=True, streamed=[*streamed, "o0"])
+        )
+        self.scratch = self._run.scratch
+
+    def bind(
+        self,
+        residuals: Sequence[np.ndarray],
+        given: Sequence[np.ndarray],
+        found: np.ndarray,
+        scratch: list[np.ndarray],
+    ) -> Callable[[], None]:
+        """The function that reads the residuals and tangents (m, ...) and writes those that are found, (m, ...)."""
+        if self._together:
+            return self._run.bind([*residuals, *given], [found], scratch)
+        one = self._run.bind(residuals, [], scratch)
+        rows = list(zip(*given, found, strict=True))
+
+        def run() -> None:
+            for row in rows:
+                one(*row)
+
+        return run
 
 
 class Run:

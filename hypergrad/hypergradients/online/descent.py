@@ -35,7 +35,7 @@ from hypergrad.ad.program import ArrayType, Program
 from hypergrad.ad.reverse import linearize
 from hypergrad.ad.trace import Builder, type_of, user_code
 from hypergrad.errors import DerivativeError
-from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Run, made, rows_at
+from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Pushed, Run, made, rows_at
 from hypergrad.optim import SGD, Optimizer
 from hypergrad.unroll.draws import TracedGenerator
 from hypergrad.unroll.problem import BilevelProblem
@@ -163,7 +163,7 @@ def _descend(adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: 
         *[np.zeros(size) for size, count in zip(sizes, code.slots, strict=True) for _ in range(count)],
     ]
     pair = [np.array(x) for x in carried], [np.array(x) for x in carried]
-    z, unit = np.zeros((m, n), dtype), np.eye(m)
+    z = np.zeros((m, n), dtype)
     number, loss, back = np.zeros((), np.int64), np.zeros((), dtype), np.zeros((), np.bool_)
     residuals = [np.zeros(type.shape, type.dtype) for type in code.residuals]
     given = [z, *adapted.fixed(), adapted.low, adapted.high, of.inputs[0], number, *of.inputs[3:]]
@@ -171,7 +171,7 @@ def _descend(adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: 
     steps = [
         code.step.bind([*pair[i], *given], [*pair[1 - i], loss, back, *residuals], scratch) for i in (0, 1)
     ]
-    push = None if code.linear is None else code.linear.bind(residuals, [])
+    push = None if code.linear is None else code.linear.bind(residuals, [np.eye(m)], z, code.linear.scratch())
     here = 0
     for t in range(run.steps):
         of.prepare(t)
@@ -179,8 +179,8 @@ def _descend(adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: 
         now = pair[1 - here]
         try:
             steps[here]()
-            for j in range(m if push is not None else 0):
-                push(unit[j], z[j])  # type: ignore[misc]
+            if push is not None:
+                push()
         except np.linalg.LinAlgError:  # a singular matrix: training has diverged
             now[0][...] = np.nan
         here = 1 - here
@@ -202,95 +202,102 @@ class _Code:
         slots: how many each level has.
         step: (s, a, κ^1.., y^1.., slots, z, fixed floats, low, high, row, t, batch, draws) -> the first of these (up to
             slots) at the next step, the inner loss, whether a was put back within its bounds, residuals.
-        linear: (residuals, a tangent of a) -> its tangent of w'; None: w' does not depend on a.
+        linear: (residuals, tangents of a (m, m)) -> those of w' (m, n); None: w' does not depend on a.
         residuals: their types.
     """
 
     def __init__(self, adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: bool) -> None:
         self.slots = [len(o.slots) for o in optimizers]
-        self._adapted, self._optimizers, self._multiplicative = adapted, optimizers, multiplicative
-        self._of = adapted.of
-        slope = self._slope()
-        training = self._training(slope)
+        slope = _slope(adapted)
+        training = _training(adapted, slope)
         parts = linearize(training, [i == 1 for i in range(len(training.inputs))])
         self.residuals = [atom.type for atom in parts.primal.outputs[3:]]
-        count = len(self.residuals)
-        self.linear = (
-            Executable(optimize(parts.linear), closed=True, streamed=[f"i{count}", "o0"])
-            if parts.moving[0]
-            else None
-        )
-        self.step = Executable(optimize(self._whole(slope, parts.primal)), closed=True)
+        self.linear = Pushed(parts.linear, 1, adapted.layout.size) if parts.moving[0] else None
+        whole = _whole(adapted, optimizers, self.slots, multiplicative, slope, parts.primal)
+        self.step = Executable(optimize(whole), closed=True)
 
-    def _inputs(self, builder: Builder) -> tuple[Any, ...]:
-        """s, a, fixed floats, row, t, batch: as inputs of a program."""
-        of, code = self._of, self._of.code
-        return (
-            builder.input(ArrayType((code.layout.size,), code.layout.dtype)),
-            builder.input(ArrayType((self._adapted.layout.size,), F64)),
-            [builder.input(type_of(value)) for value in self._adapted.fixed()],
-            builder.input(ArrayType((code.row_layout.size,), code.layout.dtype)),
-            builder.input(ArrayType((), np.dtype(np.int64))),
-            [builder.input(type_of(buffer)) for buffer in of.inputs[3 : 3 + len(code.train)]],
-        )
 
-    def _slope(self) -> Program:
-        """(s, a, fixed, row, t, batch, draws) -> (inner loss, g)."""
-        of, code = self._of, self._of.code
-        with Builder("slope") as builder, user_code("the step"):
-            vector, a, fixed, _, _, leaves = self._inputs(builder)
-            batch = code._train_tree.unflatten(leaves) if leaves else of.problem.train
-            rng = TracedGenerator(builder, code.layout.dtype)
-            hparams = self._adapted.hparams(a, fixed)
-            loss, g = of.problem.slope(vector, code.start_layout, hparams, batch, rng)
-            return optimize(builder.program([np.reshape(loss, ()).astype(code.layout.dtype), g]))
+def _inputs(adapted: Adapted, builder: Builder) -> tuple[Any, ...]:
+    """s, a, fixed floats, row, t, batch: as inputs of a program."""
+    of, code = adapted.of, adapted.of.code
+    return (
+        builder.input(ArrayType((code.layout.size,), code.layout.dtype)),
+        builder.input(ArrayType((adapted.layout.size,), F64)),
+        [builder.input(type_of(value)) for value in adapted.fixed()],
+        builder.input(ArrayType((code.row_layout.size,), code.layout.dtype)),
+        builder.input(ArrayType((), np.dtype(np.int64))),
+        [builder.input(type_of(buffer)) for buffer in of.inputs[3 : 3 + len(code.train)]],
+    )
 
-    def _training(self, slope: Program) -> Program:
-        """(s, a, fixed, row, t, batch, draws) -> (w', and held fixed: s', inner loss)."""
-        of, code = self._of, self._of.code
-        n = code.start_layout.size
-        with Builder("step") as builder, user_code("the step"):
-            vector, a, fixed, row, t, leaves = self._inputs(builder)
-            draws = [builder.input(var.type) for var in slope.inputs[4 + len(fixed) + len(leaves) :]]
-            loss, g = evaluate(slope, [vector, a, *fixed, row, t, *leaves, *draws])
-            hparams = self._adapted.hparams(a, fixed)
-            rates = rows_at(self._adapted, hparams, row, t)
-            state = of.problem.move(vector, g, code.start_layout, hparams, rates)
-            # not optimised, so that its constants are those of `slope`, and equal equations are found equal
-            return builder.program([state[:n], stop_gradient(state), stop_gradient(loss)])
 
-    def _whole(self, slope: Program, primal: Program) -> Program:
-        m, n = self._adapted.layout.size, self._of.code.start_layout.size
-        dtype, optimizers = self._of.code.layout.dtype, self._optimizers
-        sizes = [m] + [1] * (len(optimizers) - 1)
-        with Builder("online") as builder:
-            vector = builder.input(slope.inputs[0].type)
-            a = builder.input(ArrayType((m,), F64))
-            rates = [builder.input(ArrayType((1,), F64)) for _ in optimizers]
-            slopes = [builder.input(ArrayType((size,), F64)) for size in sizes]
-            slots = [
-                [builder.input(ArrayType((size,), F64)) for _ in range(count)]
-                for size, count in zip(sizes, self.slots, strict=True)
-            ]
-            z = builder.input(ArrayType((m, n), dtype))
-            fixed = [builder.input(type_of(value)) for value in self._adapted.fixed()]
-            low, high = (builder.input(ArrayType((m,), F64)) for _ in (0, 1))
-            rest = [builder.input(var.type) for var in slope.inputs[2 + len(fixed) :]]  # row, t, batch, draws
-            _, g = evaluate(slope, [vector, a, *fixed, *rest])
-            found = self._first_gradient(a, z, g)
-            count = reshape(convert(rest[1], F64) + 1.0, (1,))
-            moved, *levels = climb(optimizers, a, found, rates, slopes, slots, count)
-            new = np.clip(moved, low, high)
-            _, state, loss, *residuals = evaluate(primal, [vector, new, *fixed, *rest])
-            return builder.program([state, new, *levels, loss, np.any(moved != new), *residuals])
+def _slope(adapted: Adapted) -> Program:
+    """(s, a, fixed, row, t, batch, draws) -> (inner loss, g)."""
+    of, code = adapted.of, adapted.of.code
+    with Builder("slope") as builder, user_code("the step"):
+        vector, a, fixed, _, _, leaves = _inputs(adapted, builder)
+        batch = code._train_tree.unflatten(leaves) if leaves else of.problem.train
+        rng = TracedGenerator(builder, code.layout.dtype)
+        hparams = adapted.hparams(a, fixed)
+        loss, g = of.problem.slope(vector, code.start_layout, hparams, batch, rng)
+        return optimize(builder.program([np.reshape(loss, ()).astype(code.layout.dtype), g]))
 
-    def _first_gradient(self, a: Any, z: Any, g: Any) -> Any:
-        """G^1."""
-        found = convert(z @ g, F64)
-        if not self._multiplicative:
-            return found
-        size = convert(np.sqrt(np.sum(g * g) * np.sum(z * z, axis=1)), F64)
-        return a * np.where(size > 0, found / np.where(size > 0, size, 1.0), 0.0)
+
+def _training(adapted: Adapted, slope: Program) -> Program:
+    """(s, a, fixed, row, t, batch, draws) -> (w', and held fixed: s', inner loss)."""
+    of, code = adapted.of, adapted.of.code
+    n = code.start_layout.size
+    with Builder("step") as builder, user_code("the step"):
+        vector, a, fixed, row, t, leaves = _inputs(adapted, builder)
+        draws = [builder.input(var.type) for var in slope.inputs[4 + len(fixed) + len(leaves) :]]
+        loss, g = evaluate(slope, [vector, a, *fixed, row, t, *leaves, *draws])
+        hparams = adapted.hparams(a, fixed)
+        rates = rows_at(adapted, hparams, row, t)
+        state = of.problem.move(vector, g, code.start_layout, hparams, rates)
+        # not optimised, so that its constants are those of `slope`, and equal equations are found equal
+        return builder.program([state[:n], stop_gradient(state), stop_gradient(loss)])
+
+
+def _whole(
+    adapted: Adapted,
+    optimizers: Sequence[Optimizer],
+    counts: Sequence[int],
+    multiplicative: bool,
+    slope: Program,
+    primal: Program,
+) -> Program:
+    """`_Code.step`."""
+    m, n = adapted.layout.size, adapted.of.code.start_layout.size
+    dtype = adapted.of.code.layout.dtype
+    sizes = [m] + [1] * (len(optimizers) - 1)
+    with Builder("online") as builder:
+        vector = builder.input(slope.inputs[0].type)
+        a = builder.input(ArrayType((m,), F64))
+        rates = [builder.input(ArrayType((1,), F64)) for _ in optimizers]
+        slopes = [builder.input(ArrayType((size,), F64)) for size in sizes]
+        slots = [
+            [builder.input(ArrayType((size,), F64)) for _ in range(count)]
+            for size, count in zip(sizes, counts, strict=True)
+        ]
+        z = builder.input(ArrayType((m, n), dtype))
+        fixed = [builder.input(type_of(value)) for value in adapted.fixed()]
+        low, high = (builder.input(ArrayType((m,), F64)) for _ in (0, 1))
+        rest = [builder.input(var.type) for var in slope.inputs[2 + len(fixed) :]]  # row, t, batch, draws
+        _, g = evaluate(slope, [vector, a, *fixed, *rest])
+        found = _first_gradient(a, z, g, multiplicative)
+        count = reshape(convert(rest[1], F64) + 1.0, (1,))
+        moved, *levels = climb(optimizers, a, found, rates, slopes, slots, count)
+        new = np.clip(moved, low, high)
+        _, state, loss, *residuals = evaluate(primal, [vector, new, *fixed, *rest])
+        return builder.program([state, new, *levels, loss, np.any(moved != new), *residuals])
+
+
+def _first_gradient(a: Any, z: Any, g: Any, multiplicative: bool) -> Any:
+    """G^1."""
+    found = convert(z @ g, F64)
+    if not multiplicative:
+        return found
+    size = convert(np.sqrt(np.sum(g * g) * np.sum(z * z, axis=1)), F64)
+    return a * np.where(size > 0, found / np.where(size > 0, size, 1.0), 0.0)
 
 
 def climb(

@@ -28,7 +28,7 @@ from hypergrad.ad.program import ArrayType
 from hypergrad.ad.reverse import linearize
 from hypergrad.ad.trace import Builder, type_of, user_code
 from hypergrad.errors import DerivativeError
-from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Run, made, rows_at
+from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Pushed, Run, made, rows_at
 from hypergrad.hypergradients.online.descent import F64, check_levels, updated
 from hypergrad.optim import Adam, Optimizer
 from hypergrad.unroll.draws import TracedGenerator
@@ -131,10 +131,7 @@ class _Step:
         parts = linearize(program, [i < 2 for i in range(len(program.inputs))])
         self.residuals = [atom.type for atom in parts.primal.outputs[2:]]
         self.primal = Executable(optimize(parts.primal), closed=True)
-        count = len(parts.linear.inputs)
-        self.linear = Executable(
-            optimize(parts.linear), closed=True, streamed=[f"i{count - 2}", f"i{count - 1}", "o0"]
-        )
+        self.linear = Pushed(parts.linear, 2, adapted.layout.size)
 
     def bind(self, adapted: Adapted, run: Run) -> _Bound:
         """The step of one run."""
@@ -152,7 +149,6 @@ class _Bound:
         of, dtype = adapted.of, first.dtype
         self._adapted, self._of = adapted, of
         self._a = adapted.first.copy()
-        self._unit = np.eye(len(self._a))
         self._states = first.copy(), np.empty_like(first)
         self._z = _first_tangents(adapted), np.zeros((len(self._a), first.size), dtype)
         self._number, self._loss = np.zeros((), np.int64), np.zeros((), dtype)
@@ -165,7 +161,11 @@ class _Bound:
             )
             for i in (0, 1)
         ]
-        self._push = step.linear.bind(residuals, [])
+        scratch = step.linear.scratch()
+        unit = np.eye(len(self._a))
+        self._push = [
+            step.linear.bind(residuals, [self._z[i], unit], self._z[1 - i], scratch) for i in (0, 1)
+        ]
         self._here = 0
 
     @property
@@ -178,13 +178,11 @@ class _Bound:
         self._number[...] = t
         self._a[...] = a
         here = self._here
-        z, after = self._z[here], self._z[1 - here]
         try:
             self._runs[here]()
             if memory != 1.0:
-                z *= memory
-            for j, unit in enumerate(self._unit):
-                self._push(z[j], unit, after[j])
+                self._z[here][...] *= memory
+            self._push[here]()
         except np.linalg.LinAlgError:  # a singular matrix: training has diverged
             self._states[1 - here][...] = np.nan
         self._here = 1 - here
