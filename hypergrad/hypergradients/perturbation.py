@@ -118,7 +118,7 @@ class Mean:
         samples = np.asarray(samples, np.float64)
         if len(samples) < 2:
             missing = np.full(samples.shape[1:], np.nan)
-            return Mean(missing if not len(samples) else samples[0], missing)
+            return Mean(missing, missing)
         return Mean(samples.mean(0), samples.std(0, ddof=1) / np.sqrt(len(samples)))
 
 

@@ -220,6 +220,27 @@ def test_taller_towers_care_less_where_they_start():
     assert spreads[2] < spreads[0] / 3
 
 
+def test_hypergradient_descent_needs_no_tuned_rate_on_digits():
+    """Baydin et al. (2018), sec. 5: from any first rate, near the best of a grid of constant ones."""
+    data = hg.tasks.load("digits")
+    n = data.train["x"].shape[1]
+    problem = hg.BilevelProblem(
+        init=lambda hparams, rng: {"w": np.zeros((n, 10)), "b": np.zeros(10)},
+        inner_loss=cross_entropy,
+        outer_loss=cross_entropy,
+        train=data.train,
+        valid=data.valid,
+        optimizer=MOMENTUM("lr", 0.9),
+        steps=110,
+        batch_size=64,
+    )
+    best = min(hg.train(problem, {"lr": lr}, curve=0).value for lr in np.logspace(-5, 0.5, 12))
+    for lr in (0.0, 1e-4, 1e-3, 1e-2):
+        assert hg.train(problem, {"lr": lr}, curve=0).value > 1.5 * best
+        result = hg.online.adapt(problem, {"lr": lr}, hg.online.HypergradientDescent(1e-3))
+        assert result.value < 1.1 * best
+
+
 def test_without_a_rate_nothing_moves():
     for optimizer in (SGD("lr"), ADAM("lr")):
         problem = softmax(optimizer)
@@ -428,8 +449,9 @@ def test_what_cannot_be_adapted():
         outer_loss=lambda w, h, v: w[0],
         steps=2,
     )
-    with pytest.raises(error, match="which an UnrolledProblem has not"):
-        adapt(iteration, {"a": 0.5}, HD(), wrt="a")
+    for wrt in ("a", None):
+        with pytest.raises(error, match="which an UnrolledProblem has not"):
+            adapt(iteration, {"a": 0.5}, HD(), wrt=wrt)
     with pytest.raises(error, match="nothing to adapt"):
         adapt(softmax(SGD(0.1)), {"n": 3}, RTF())
     with pytest.raises(hg.errors.ProblemError, match=r"one of hg\.online"):

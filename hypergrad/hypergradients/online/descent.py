@@ -130,9 +130,17 @@ def updated(
     return optimizer.update(x, gradient, tuple(slots), {**rates, **derived})
 
 
+def _require_inner_loss(problem: Any) -> None:
+    if not isinstance(problem, BilevelProblem):
+        raise DerivativeError(
+            "hypergradient descent follows the inner loss, which an UnrolledProblem has not; "
+            "use hg.online.RealTimeForward, which follows the outer loss"
+        )
+
+
 def _learning_rate(trajectory: Trajectory) -> list[str]:
-    optimizer = getattr(trajectory.problem, "optimizer", None)
-    lr = None if optimizer is None else optimizer.rates().get("lr")
+    _require_inner_loss(trajectory.problem)
+    lr = trajectory.problem.optimizer.rates().get("lr")
     if isinstance(lr, str):
         return [lr]
     raise DerivativeError(
@@ -144,11 +152,7 @@ def _learning_rate(trajectory: Trajectory) -> list[str]:
 def _descend(adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: bool) -> Run:
     """Train once, a moved by the levels."""
     of = adapted.of
-    if not isinstance(of.problem, BilevelProblem):
-        raise DerivativeError(
-            "hypergradient descent follows the inner loss, which an UnrolledProblem has not; "
-            "use hg.online.RealTimeForward, which follows the outer loss"
-        )
+    _require_inner_loss(of.problem)
     kinds = tuple(replace(o, lr=0.0) for o in optimizers)  # type: ignore[type-var]
     code = made(adapted, (kinds, multiplicative), lambda: _Code(adapted, kinds, multiplicative))
     run = Run(adapted)
