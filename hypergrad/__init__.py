@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
     from hypergrad.hypergradients import (
+        Auto,
         DrMAD,
         Evolution,
         Forward,
         HypergradientResult,
+        Implicit,
         Reverse,
+        Reversible,
         Truncated,
         hypergradient,
         online,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from hypergrad.unroll.stopping import EarlyStopping
 
 __all__ = [
+    "Auto",
     "BilevelProblem",
     "Categorical",
     "DrMAD",
@@ -40,8 +44,10 @@ __all__ = [
     "Float",
     "Forward",
     "HypergradientResult",
+    "Implicit",
     "Int",
     "Reverse",
+    "Reversible",
     "Space",
     "Study",
     "Trial",
@@ -103,11 +109,14 @@ _HOMES = {
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
     "hypergrad.hypergradients": (
+        "Auto",
         "DrMAD",
         "Evolution",
         "Forward",
         "HypergradientResult",
+        "Implicit",
         "Reverse",
+        "Reversible",
         "Truncated",
         "hypergradient",
         "online",

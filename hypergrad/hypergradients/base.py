@@ -70,6 +70,13 @@ class Method(ABC):
             DerivativeError: the method cannot differentiate this problem.
         """
 
+    def named(self, trajectory: Trajectory, asked: Sequence[bool]) -> None:  # noqa: B027 - most methods refuse none
+        """Raise DerivativeError where the caller named a hyperparameter that this method cannot differentiate.
+
+        Args:
+            asked: for each leaf of hparams, whether it was named.
+        """
+
     def explain(
         self, problem: Any, hparams: Any, seed: int = 0, wrt: Sequence[str] | str | None = None
     ) -> Plan:
@@ -78,7 +85,10 @@ class Method(ABC):
         Arguments and errors as in `hypergrad.hypergradient`.
         """
         trajectory = unrolled(problem, hparams, seed)
-        plan = self.plan(trajectory, chosen(trajectory, wrt))
+        asked = chosen(trajectory, wrt)
+        if wrt is not None:
+            self.named(trajectory, asked)
+        plan = self.plan(trajectory, asked)
         print(plan)
         return plan
 

@@ -53,7 +53,10 @@ def hypergradient(
         )
     with np.errstate(all="ignore"):  # a run that diverges is a result
         trajectory = unrolled(problem, hparams, seed)
-        result = method.solve(trajectory, chosen(trajectory, wrt), curve)
+        asked = chosen(trajectory, wrt)
+        if wrt is not None:
+            method.named(trajectory, asked)
+        result = method.solve(trajectory, asked, curve)
     result.stats["seconds"] = time.perf_counter() - began
     return result
 

@@ -8,8 +8,8 @@ G_t         κ_t / κ_T: how much a relative change grows from step t to the end
 
 Where training is chaotic, G_t grows exponentially as t falls, and the hypergradient is the slope of a ripple instead of
 the trend (Maclaurin et al. 2015, sec. 4.3; Metz et al. 2019). While training is stable, G_t stays near 1, whatever its
-length. `CHAOS` was set on seven networks (tanh and relu; SGD, momentum and Adam; T from 50 to 1,000) whose learning rate crosses
-the edge: on five of them it is passed within 0.12 in log lr of the point where |dF/dlog lr| first exceeds 0.5, on the
+length. `CHAOS` was set on seven networks (tanh and relu; SGD, momentum and Adam; T from 50 to 1,000) whose learning rate
+crosses the edge: on five of them it is passed within 0.12 in log lr of the point where |dF/dlog lr| first exceeds 0.5, on the
 other two 0.3 and 0.5 before or after the first such point.
 """
 

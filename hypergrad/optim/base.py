@@ -14,6 +14,7 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import ProblemError, nearest
+from hypergrad.optim.exact import MomentumForm
 from hypergrad.optim.schedules import Schedule
 
 __all__ = ["Optimizer", "Rate", "children", "lookup"]
@@ -68,6 +69,26 @@ class Optimizer(ABC):
             t: the steps 1..T, shape (T,), float.
         """
         return {}
+
+    def bound(self, hparams: Any, start: Any) -> dict[str, Any]:
+        """What else a step reads of the hyperparameters, given to `update` among the rates.
+
+        Args:
+            start: the layout of the parameters (`hypergrad.unroll.layout.Layout`).
+        """
+        return {}
+
+    def ahead(self, w: Any, slots: tuple[Any, ...], rate: Mapping[str, Any]) -> Any:
+        """Where the gradient of a step is taken, (n,)."""
+        return w
+
+    def reversal(self, rates: Mapping[str, Any]) -> MomentumForm | None:
+        """What `hg.Reversible` needs to undo the steps of this rule; None: it cannot.
+
+        Args:
+            rates: each of one shape, float64.
+        """
+        return None
 
     @abstractmethod
     def update(

@@ -200,23 +200,29 @@ class BilevelProblem(UnrolledProblem):
     def advance(
         self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any], batch: Any, t: Any, rng: Any
     ) -> tuple[Any, Any]:
-        loss, g = self.slope(vector, start, hparams, batch, rng)
-        return self.move(vector, g, start, hparams, rates), loss
+        w, slots, now = self.parts(vector, start, hparams, rates)
+        loss, g = self.slope(self.optimizer.ahead(w, slots, now), start, hparams, batch, rng)
+        return self.move(w, g, slots, now, start), loss
 
-    def slope(self, vector: Any, start: Layout, hparams: Any, batch: Any, rng: Any) -> tuple[Any, Any]:
-        """The inner loss of a state, and its gradient by w, (n,)."""
-        w, *_ = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
+    def parts(
+        self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """w and the slots of a state vector, and what the optimiser reads at this step."""
+        w, *slots = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
+        now = {**rate_now(self.optimizer, hparams, rates, start), **self.optimizer.bound(hparams, start)}
+        return w, tuple(slots), now
+
+    def slope(self, w: Any, start: Layout, hparams: Any, batch: Any, rng: Any) -> tuple[Any, Any]:
+        """The inner loss at w, (n,), and its gradient."""
 
         def inner_loss(flat: Any) -> Any:
             return self._call(rng, start.tree(flat), hparams, batch)
 
         return value_and_grad(inner_loss)(w)
 
-    def move(self, vector: Any, g: Any, start: Layout, hparams: Any, rates: dict[str, Any]) -> Any:
+    def move(self, w: Any, g: Any, slots: tuple[Any, ...], now: dict[str, Any], start: Layout) -> Any:
         """The next state vector, given the gradient."""
-        w, *slots = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
-        now = rate_now(self.optimizer, hparams, rates, start)
-        new, new_slots = self.optimizer.update(w, g, tuple(slots), now)
+        new, new_slots = self.optimizer.update(w, g, slots, now)
         parts = [convert(broadcast_to(part, (start.size,)), start.dtype) for part in (new, *new_slots)]
         return concatenate(parts)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import doctest
-from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,19 +16,6 @@ X, Y = RNG.standard_normal((ROWS, FEATURES)), RNG.integers(0, CLASSES, ROWS)
 VALID_X, VALID_Y = RNG.standard_normal((30, FEATURES)), RNG.integers(0, CLASSES, 30)
 FIRST = {"b": np.zeros(CLASSES), "w": 0.1 * RNG.standard_normal((FEATURES, CLASSES))}
 EXACT = {"rtol": 1e-12, "atol": 1e-15}
-
-
-@dataclass(frozen=True)
-class Lookahead(hg.optim.Optimizer):
-    """Nesterov momentum in PyTorch's form: m' = μ m + g, w' = w - lr (g + μ m')."""
-
-    slots: ClassVar[tuple[str, ...]] = ("momentum",)
-    lr: hg.optim.base.Rate = 0.1
-    momentum: hg.optim.base.Rate = 0.9
-
-    def update(self, w, g, slots, rate):
-        m = rate["momentum"] * slots[0] + g
-        return w - rate["lr"] * (g + rate["momentum"] * m), (m,)
 
 
 def cross_entropy(params, hparams, batch):
@@ -99,7 +84,7 @@ def test_sgd_as_in_algorithm_4():
 
 def test_nesterov_as_in_algorithm_5():
     """v_t = μ v_{t-1} + g_t, u_t = -α_t (g_t + μ v_t), ∇_α u_t = -g_t - μ v_t."""
-    problem, beta, lr, mu = softmax(Lookahead("lr", 0.8)), 0.005, 0.03, 0.8
+    problem, beta, lr, mu = softmax(hg.optim.Nesterov("lr", 0.8)), 0.005, 0.03, 0.8
     w, v, slope, trace = first(), 0.0, np.zeros(len(first())), []
     for t in range(STEPS):
         g = gradient(w, *batch(problem, t))
@@ -418,6 +403,7 @@ HD, RTF = hg.online.HypergradientDescent, hg.online.RealTimeForward
         (lambda: HD(-1.0), "a rate of 0 or more"),
         (lambda: hg.online.Tower(()), "one or more optimizers"),
         (lambda: hg.online.Tower((SGD("lr"),)), "whose rates are numbers"),
+        (lambda: RTF(hg.optim.ISTA(0.1, hg.optim.L1(0.1))), "without a penalty"),
         (lambda: RTF(period=0), "a period of 1 step"),
         (lambda: RTF(memory=1.5), "a memory from 0 to 1"),
     ],
@@ -452,6 +438,9 @@ def test_what_cannot_be_adapted():
     for wrt in ("a", None):
         with pytest.raises(error, match="which an UnrolledProblem has not"):
             adapt(iteration, {"a": 0.5}, HD(), wrt=wrt)
+    with pytest.raises(error, match="FISTA takes it ahead of them"):
+        adapt(softmax(hg.optim.FISTA("lr")), {"lr": 0.1}, HD())
+    assert adapt(softmax(hg.optim.FISTA("lr")), {"lr": 0.1}, RTF()).stats["finite"]
     with pytest.raises(error, match="nothing to adapt"):
         adapt(softmax(SGD(0.1)), {"n": 3}, RTF())
     with pytest.raises(hg.errors.ProblemError, match=r"one of hg\.online"):

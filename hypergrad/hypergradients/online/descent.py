@@ -31,6 +31,7 @@ from hypergrad.ad.backends.numpy import Executable
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.optimize import optimize
 from hypergrad.ad.primitives.linear import convert, reshape, stop_gradient
+from hypergrad.ad.primitives.shape import split
 from hypergrad.ad.program import ArrayType, Program
 from hypergrad.ad.reverse import linearize
 from hypergrad.ad.trace import Builder, type_of, user_code
@@ -113,8 +114,11 @@ def check_levels(optimizers: Any, what: str) -> None:
             raise DerivativeError(
                 f"{what} takes optimizers of hg.optim whose rates are numbers, got {optimizer!r}"
             )
-        if "lr" not in optimizer.rates():
-            raise DerivativeError(f"{what} takes optimizers with a rate called lr, got {optimizer!r}")
+        plain = type(optimizer).bound is Optimizer.bound and type(optimizer).ahead is Optimizer.ahead
+        if "lr" not in optimizer.rates() or not plain:
+            raise DerivativeError(
+                f"{what} takes optimizers with a rate called lr and without a penalty, got {optimizer!r}"
+            )
 
 
 def updated(
@@ -130,16 +134,22 @@ def updated(
     return optimizer.update(x, gradient, tuple(slots), {**rates, **derived})
 
 
-def _require_inner_loss(problem: Any) -> None:
+def _check_problem(problem: Any) -> None:
+    """Raise DerivativeError unless each step takes the gradient of an inner loss at the parameters themselves."""
     if not isinstance(problem, BilevelProblem):
         raise DerivativeError(
             "hypergradient descent follows the inner loss, which an UnrolledProblem has not; "
             "use hg.online.RealTimeForward, which follows the outer loss"
         )
+    if type(problem.optimizer).ahead is not Optimizer.ahead:
+        raise DerivativeError(
+            f"hypergradient descent needs the gradient at the parameters, but {type(problem.optimizer).__name__} "
+            "takes it ahead of them; use hg.online.RealTimeForward"
+        )
 
 
 def _learning_rate(trajectory: Trajectory) -> list[str]:
-    _require_inner_loss(trajectory.problem)
+    _check_problem(trajectory.problem)
     lr = trajectory.problem.optimizer.rates().get("lr")
     if isinstance(lr, str):
         return [lr]
@@ -152,7 +162,7 @@ def _learning_rate(trajectory: Trajectory) -> list[str]:
 def _descend(adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: bool) -> Run:
     """Train once, a moved by the levels."""
     of = adapted.of
-    _require_inner_loss(of.problem)
+    _check_problem(of.problem)
     kinds = tuple(replace(o, lr=0.0) for o in optimizers)  # type: ignore[type-var]
     code = made(adapted, (kinds, multiplicative), lambda: _Code(adapted, kinds, multiplicative))
     run = Run(adapted)
@@ -242,7 +252,9 @@ def _slope(adapted: Adapted) -> Program:
         batch = code._train_tree.unflatten(leaves) if leaves else of.problem.train
         rng = TracedGenerator(builder, code.layout.dtype)
         hparams = adapted.hparams(a, fixed)
-        loss, g = of.problem.slope(vector, code.start_layout, hparams, batch, rng)
+        loss, g = of.problem.slope(
+            split(vector, code.layout.sizes)[0], code.start_layout, hparams, batch, rng
+        )
         return optimize(builder.program([np.reshape(loss, ()).astype(code.layout.dtype), g]))
 
 
@@ -256,7 +268,8 @@ def _training(adapted: Adapted, slope: Program) -> Program:
         loss, g = evaluate(slope, [vector, a, *fixed, row, t, *leaves, *draws])
         hparams = adapted.hparams(a, fixed)
         rates = rows_at(adapted, hparams, row, t)
-        state = of.problem.move(vector, g, code.start_layout, hparams, rates)
+        w, slots, now = of.problem.parts(vector, code.start_layout, hparams, rates)
+        state = of.problem.move(w, g, slots, now, code.start_layout)
         # not optimised, so that its constants are those of `slope`, and equal equations are found equal
         return builder.program([state[:n], stop_gradient(state), stop_gradient(loss)])
 
