@@ -210,20 +210,34 @@ class BilevelProblem(UnrolledProblem):
     def advance(
         self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any], batch: Any, t: Any, rng: Any
     ) -> tuple[Any, Any]:
-        sizes = self._sizes(start)
-        w, *slots = split(vector, sizes)
+        w, slots, now = self.parts(vector, start, hparams, rates)
+        loss, g = self.slope(self.optimizer.ahead(w, slots, now), start, hparams, batch, rng)
+        return self.move(w, g, slots, now, start), loss
+
+    def parts(
+        self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """w and the slots of a state vector, and what the optimiser reads at this step."""
+        w, *slots = split(vector, self._sizes(start))
+        now = {**rate_now(self.optimizer, hparams, rates, start), **self.optimizer.bound(hparams, start)}
+        return w, tuple(slots), now
+
+    def slope(self, w: Any, start: Layout, hparams: Any, batch: Any, rng: Any) -> tuple[Any, Any]:
+        """The inner loss at w, (n,), and its gradient."""
 
         def inner_loss(flat: Any) -> Any:
             return self._call(rng, start.tree(flat), hparams, batch)
 
-        now = {**rate_now(self.optimizer, hparams, rates, start), **self.optimizer.bound(hparams, start)}
-        loss, g = value_and_grad(inner_loss)(self.optimizer.ahead(w, tuple(slots), now))
-        new, new_slots = self.optimizer.update(w, g, tuple(slots), now)
+        return value_and_grad(inner_loss)(w)
+
+    def move(self, w: Any, g: Any, slots: tuple[Any, ...], now: dict[str, Any], start: Layout) -> Any:
+        """The next state vector, given the gradient."""
+        new, new_slots = self.optimizer.update(w, g, slots, now)
         parts = [
             convert(broadcast_to(part, (size,)), start.dtype)
-            for part, size in zip((new, *new_slots), sizes, strict=True)
+            for part, size in zip((new, *new_slots), self._sizes(start), strict=True)
         ]
-        return concatenate(parts), loss
+        return concatenate(parts)
 
     def params(self, vector: Any, start: Layout) -> Any:
         return start.tree(vector[: start.size])

@@ -32,7 +32,7 @@ from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.start import Start, reads
 
-__all__ = ["Compiled", "compiled"]
+__all__ = ["Compiled", "compiled", "over_tangents"]
 
 
 class Compiled:
@@ -185,7 +185,7 @@ class Compiled:
             vector, value, moved, _ = both.outputs
             outputs = (vector, value, moved) if loss else (vector, moved)
             both = optimize(Program(both.inputs, both.equations, outputs, "step_jvp"))
-            whole = _over_tangents(both, 3, 1, count)
+            whole = over_tangents(both, 3, 1, count)
             found = self._tangents[count, loss] = Executable(whole, closed=True)
         return found
 
@@ -293,7 +293,7 @@ class Compiled:
         """(float hyperparameters, their tangents, each (H, ...)) -> tangents of the rates (H, T, R) and of c (H, C)."""
         both = jvp_program(self._outside, [True] * len(self._outside.inputs))
         both = optimize(Program(both.inputs, both.equations, both.outputs[2:], both.name))
-        return Executable(_over_tangents(both, len(self.hyper.types), 2, count))
+        return Executable(over_tangents(both, len(self.hyper.types), 2, count))
 
     @cached_property
     def _outside(self) -> Program:
@@ -314,7 +314,7 @@ class Compiled:
         return Executable(prune(Program(outer.inputs, outer.equations, outer.outputs[:1], "outer_loss")))
 
 
-def _over_tangents(program: Program, inputs: int, outputs: int, count: int) -> Program:
+def over_tangents(program: Program, inputs: int, outputs: int, count: int) -> Program:
     """A jvp Program for `count` tangents at once: its last inputs and outputs get a first axis of that length."""
     marks = [i >= len(program.inputs) - inputs for i in range(len(program.inputs))]
     also = [i >= len(program.outputs) - outputs for i in range(len(program.outputs))]
