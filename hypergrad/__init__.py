@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from hypergrad.ad.custom import custom_rule
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
-    from hypergrad.hypergradients import HypergradientResult, Reverse, hypergradient, train
+    from hypergrad.hypergradients import (
+        HypergradientCheck,
+        HypergradientResult,
+        Reverse,
+        check_hypergradient,
+        hypergradient,
+        train,
+    )
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
@@ -24,6 +31,7 @@ __all__ = [
     "BilevelProblem",
     "Categorical",
     "Float",
+    "HypergradientCheck",
     "HypergradientResult",
     "Int",
     "Reverse",
@@ -34,6 +42,7 @@ __all__ = [
     "array",
     "asarray",
     "check_grads",
+    "check_hypergradient",
     "compile",
     "cond",
     "custom_rule",
@@ -85,7 +94,14 @@ _HOMES = {
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
-    "hypergrad.hypergradients": ("HypergradientResult", "Reverse", "hypergradient", "train"),
+    "hypergrad.hypergradients": (
+        "HypergradientCheck",
+        "HypergradientResult",
+        "Reverse",
+        "check_hypergradient",
+        "hypergradient",
+        "train",
+    ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),

@@ -15,8 +15,8 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import DerivativeError, ProblemError, unknown_name
-from hypergrad.hypergradients.plan import Plan
-from hypergrad.hypergradients.prepare import unrolled
+from hypergrad.hypergradients.plan import Plan, total
+from hypergrad.hypergradients.prepare import runs_of, unrolled
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["HypergradientResult", "Method", "chosen", "conclude", "disconnected", "measure"]
@@ -38,6 +38,9 @@ class HypergradientResult:
         curve: inner loss of each step, (T,); nan where it was not taken, and where the problem has none.
         metrics: data set -> metric -> number, for the problem's `metrics`; nan where params are not finite.
         warnings: why the hypergradient should not be trusted, and what to try; one sentence each.
+        value_error: standard error of `value` over folds and seeds; None where there is but one run.
+        hypergradient_error: that of `hypergradient`, a tree like it.
+        runs: the result of each run of a problem with folds, or of a sequence of seeds; see `hypergradient`.
     """
 
     value: float
@@ -48,6 +51,9 @@ class HypergradientResult:
     curve: np.ndarray = field(default_factory=lambda: np.zeros(0))
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    value_error: float | None = None
+    hypergradient_error: Any = None
+    runs: tuple[HypergradientResult, ...] = ()
 
 
 class Method(ABC):
@@ -71,14 +77,21 @@ class Method(ABC):
         """
 
     def explain(
-        self, problem: Any, hparams: Any, seed: int = 0, wrt: Sequence[str] | str | None = None
+        self,
+        problem: Any,
+        hparams: Any,
+        seed: int | Sequence[int] = 0,
+        wrt: Sequence[str] | str | None = None,
     ) -> Plan:
         """Print and return what this method would do and cost, without training.
 
         Arguments and errors as in `hypergrad.hypergradient`.
         """
-        trajectory = unrolled(problem, hparams, seed)
-        plan = self.plan(trajectory, chosen(trajectory, wrt))
+        plans = []
+        for one, number in runs_of(problem, seed).each:
+            trajectory = unrolled(one, hparams, number)
+            plans.append(self.plan(trajectory, chosen(trajectory, wrt)))
+        plan = total(plans)
         print(plan)
         return plan
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "total"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,23 @@ class Plan:
             *([f"  because    {self.why}"] if self.why else []),
         ]
         return "\n".join(lines)
+
+
+def total(plans: Sequence[Plan]) -> Plan:
+    """What several runs cost one after the other: their steps together, the bytes of the largest."""
+    first = plans[0]
+    if len(plans) == 1:
+        return first
+    forward = sum(plan.forward_steps for plan in plans)
+    linearised = sum(plan.linearised_steps for plan in plans)
+    return replace(
+        first,
+        what=f"{first.what}, in each of {len(plans)} runs",
+        bytes=max(plan.bytes for plan in plans),
+        forward_steps=forward,
+        linearised_steps=linearised,
+        factor=sum(plan.factor for plan in plans) / len(plans),
+    )
 
 
 def size(count: int) -> str:

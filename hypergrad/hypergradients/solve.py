@@ -10,7 +10,8 @@ import numpy as np
 
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, chosen, disconnected, measure
-from hypergrad.hypergradients.prepare import unrolled
+from hypergrad.hypergradients.combine import combine
+from hypergrad.hypergradients.prepare import runs_of, unrolled
 from hypergrad.hypergradients.reverse import Reverse
 from hypergrad.unroll.curve import CURVE_POINTS
 
@@ -21,7 +22,7 @@ def hypergradient(
     problem: Any,
     hparams: Any,
     method: Method | None = None,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     wrt: Sequence[str] | str | None = None,
     curve: int = CURVE_POINTS,
 ) -> HypergradientResult:
@@ -32,12 +33,17 @@ def hypergradient(
         hparams: tree of hyperparameters in natural units. Floats and float arrays are differentiated; ints,
             bools, strings and None are constants.
         method: how; default `Reverse()`.
-        seed: of the initial parameters, the batches and the draws inside the loss; an int, 0 or more.
+        seed: of the initial parameters, the batches and the draws inside the loss; an int, 0 or more; or several,
+            whose mean is the outer loss.
         wrt: names ("lr", "opt/lr") to differentiate with respect to; default: all floats.
         curve: at how many evenly spaced steps the inner loss is taken; 0: at none, which is fastest.
 
     Returns:
-        A `HypergradientResult`; a run that diverges is a result with a value that is not finite.
+        A `HypergradientResult`; a run that diverges is a result with a value that is not finite. Of several runs
+        (each fold with each seed) value, hypergradient, curve and metrics are means, with the standard errors of
+        the first two; `params` is a tuple with those of each run and `runs` one of their results, the seeds of the
+        first fold first; in stats counts and seconds are sums, bytes the largest, and what else differs between
+        runs is a list.
 
     Raises:
         ProblemError: hyperparameters that do not fit the problem.
@@ -51,6 +57,18 @@ def hypergradient(
         raise DerivativeError(
             f"method must be one of hypergrad's methods, such as hg.Reverse(), got {method!r}"
         )
+    runs = runs_of(problem, seed)
+    results = [_solved(method, one, hparams, number, wrt, curve) for one, number in runs.each]
+    result = combine(runs, results) if runs.many else results[0]
+    result.stats["seconds"] = time.perf_counter() - began
+    return result
+
+
+def _solved(
+    method: Method, problem: Any, hparams: Any, seed: int, wrt: Sequence[str] | str | None, curve: int
+) -> HypergradientResult:
+    """One run."""
+    began = time.perf_counter()
     with np.errstate(all="ignore"):  # a run that diverges is a result
         trajectory = unrolled(problem, hparams, seed)
         result = method.solve(trajectory, chosen(trajectory, wrt), curve)
@@ -58,8 +76,20 @@ def hypergradient(
     return result
 
 
-def train(problem: Any, hparams: Any, seed: int = 0, curve: int = CURVE_POINTS) -> HypergradientResult:
+def train(
+    problem: Any, hparams: Any, seed: int | Sequence[int] = 0, curve: int = CURVE_POINTS
+) -> HypergradientResult:
     """Value only: training and the outer loss, with `hypergradient` None. Arguments as in `hypergradient`."""
+    began = time.perf_counter()
+    runs = runs_of(problem, seed)
+    results = [_trained(one, hparams, number, curve) for one, number in runs.each]
+    result = combine(runs, results) if runs.many else results[0]
+    result.stats["seconds"] = time.perf_counter() - began
+    return result
+
+
+def _trained(problem: Any, hparams: Any, seed: int, curve: int) -> HypergradientResult:
+    """One run without its hypergradient."""
     began = time.perf_counter()
     with np.errstate(all="ignore"):  # a run that diverges is a result
         trajectory = unrolled(problem, hparams, seed)
