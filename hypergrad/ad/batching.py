@@ -23,7 +23,7 @@ from hypergrad.ad.program import ArrayType, Equation, Program, Var
 from hypergrad.ad.trace import Builder, bind, is_traced, trace, type_of
 from hypergrad.errors import ShapeError, TreeError
 
-__all__ = ["RULES", "vmap"]
+__all__ = ["RULES", "evaluate_batched", "vmap"]
 
 Axes = int | None | tuple | list | dict
 
@@ -104,6 +104,15 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable
         return out.tree(results if any(map(is_traced, results)) else own(results, arrays))
 
     return wrapped
+
+
+def evaluate_batched(program: Program, args: Sequence[Any], batched: Sequence[bool], count: int) -> list[Any]:
+    """Outputs of a Program for `count` examples at once, each with a first axis that counts them.
+
+    Args:
+        batched: for each argument, whether it has such an axis; the others are the same for all examples.
+    """
+    return [_full(value, mark, count) for value, mark in _evaluate(program, args, batched, count)]
 
 
 def _axes_of(entry: Any, arg: Any, name: str) -> list[Any]:

@@ -15,8 +15,10 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import DerivativeError, ProblemError, unknown_name
+from hypergrad.hypergradients.groups import groups
 from hypergrad.hypergradients.plan import Plan, total
-from hypergrad.hypergradients.prepare import runs_of, unrolled
+from hypergrad.hypergradients.prepare import runs_of
+from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["HypergradientResult", "Method", "chosen", "conclude", "disconnected", "measure"]
@@ -76,6 +78,10 @@ class Method(ABC):
             DerivativeError: the method cannot differentiate this problem.
         """
 
+    def together(self, trajectory: Together) -> bool:
+        """Whether these runs are better made together; only where derivatives of each cost no more then."""
+        return False
+
     def explain(
         self,
         problem: Any,
@@ -87,10 +93,10 @@ class Method(ABC):
 
         Arguments and errors as in `hypergrad.hypergradient`.
         """
-        plans = []
-        for one, number in runs_of(problem, seed).each:
-            trajectory = unrolled(one, hparams, number)
-            plans.append(self.plan(trajectory, chosen(trajectory, wrt)))
+        plans = [
+            (self.plan(trajectory, chosen(trajectory, wrt)), len(made))
+            for trajectory, made in groups(runs_of(problem, seed), hparams, self.together)
+        ]
         plan = total(plans)
         print(plan)
         return plan

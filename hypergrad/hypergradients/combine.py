@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.hypergradients.base import HypergradientResult
+from hypergrad.hypergradients.base import HypergradientResult, measure
 from hypergrad.hypergradients.prepare import Runs
+from hypergrad.unroll.together import Together
+from hypergrad.unroll.trajectory import Trajectory
 
-__all__ = ["combine", "mean", "standard_error"]
+__all__ = ["combine", "mean", "split", "standard_error"]
 
 _SUMMED = ("step_evaluations", "forward_steps", "linearised_steps", "seconds", "seconds_training")
 _LARGEST = ("bytes",)
@@ -27,11 +29,10 @@ def combine(runs: Runs, results: Sequence[HypergradientResult]) -> Hypergradient
     """The mean of the results of all runs."""
     first = results[0]
     values = [result.value for result in results]
-    warnings = {
-        f"{runs.name(i)}: {sentence}": None
-        for i, result in enumerate(results)
-        for sentence in result.warnings
-    }
+    everywhere = [s for s in first.warnings if all(s in result.warnings for result in results)]
+    warnings = dict.fromkeys(everywhere)
+    for i, result in enumerate(results):
+        warnings |= dict.fromkeys(f"{runs.name(i)}: {s}" for s in result.warnings if s not in everywhere)
     broken = [runs.name(i) for i, result in enumerate(results) if not result.stats["finite"]]
     if broken and len(broken) < len(results):
         warnings[f"{len(broken)} of {len(results)} runs are not finite ({'; '.join(broken)})"] = None
@@ -70,6 +71,52 @@ def combine(runs: Runs, results: Sequence[HypergradientResult]) -> Hypergradient
         None if len(results) == 1 else slope_errors,
         tuple(results),
     )
+
+
+def split(
+    trajectory: Trajectory, made: Sequence[Trajectory], result: HypergradientResult
+) -> list[HypergradientResult]:
+    """The result of each run of `trajectory`; seconds in equal parts, bytes those of all."""
+    result.stats["together"] = len(made)
+    if not isinstance(trajectory, Together):
+        return [result]
+    each = []
+    for r, run in enumerate(made):
+        value = float(trajectory.outcomes[r])
+        slopes = result.hypergradient
+        if slopes is not None:
+            finite = np.isfinite(value)
+            slopes = tree.map(
+                lambda leaf, r=r, finite=finite: (
+                    None
+                    if leaf is None
+                    else leaf[r].copy()[()]
+                    if finite
+                    else np.full_like(leaf[r], np.nan)[()]
+                ),
+                slopes,
+            )
+        whole = np.isfinite(value) and all(
+            np.isfinite(leaf).all() for leaf in tree.leaves(slopes) if leaf is not None
+        )
+        stats = {**result.stats, "finite": bool(whole)}
+        if "trusted" in stats:
+            stats["trusted"] = bool(whole) and not result.warnings
+        for key in ("seconds", "seconds_training"):
+            stats[key] /= len(made)
+        each.append(
+            HypergradientResult(
+                value,
+                slopes,
+                result.params[r],
+                stats,
+                result.disconnected,
+                result.curve[:, r].copy(),
+                measure(run, result.params[r]),
+                result.warnings,
+            )
+        )
+    return each
 
 
 def mean(values: Sequence[Any]) -> Any:

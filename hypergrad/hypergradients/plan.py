@@ -49,20 +49,21 @@ class Plan:
         return "\n".join(lines)
 
 
-def total(plans: Sequence[Plan]) -> Plan:
-    """What several runs cost one after the other: their steps together, the bytes of the largest."""
-    first = plans[0]
-    if len(plans) == 1:
+def total(plans: Sequence[tuple[Plan, int]]) -> Plan:
+    """What several runs cost: (plan, how many runs are made together by it), one after the other."""
+    first = plans[0][0]
+    runs = sum(count for _, count in plans)
+    if runs == 1:
         return first
-    forward = sum(plan.forward_steps for plan in plans)
-    linearised = sum(plan.linearised_steps for plan in plans)
+    together = max(count for _, count in plans)
+    how = f"{together} together" if together > 1 else "one after the other"
     return replace(
         first,
-        what=f"{first.what}, in each of {len(plans)} runs",
-        bytes=max(plan.bytes for plan in plans),
-        forward_steps=forward,
-        linearised_steps=linearised,
-        factor=sum(plan.factor for plan in plans) / len(plans),
+        what=f"{first.what}, in each of {runs} runs, {how}",
+        bytes=max(plan.bytes for plan, _ in plans),
+        forward_steps=sum(plan.forward_steps * count for plan, count in plans),
+        linearised_steps=sum(plan.linearised_steps * count for plan, count in plans),
+        factor=sum(plan.factor * count for plan, count in plans) / runs,
     )
 
 

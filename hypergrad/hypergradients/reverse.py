@@ -18,6 +18,7 @@ from hypergrad.ad.program import ArrayType
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.unroll.arena import leased
+from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
 __all__ = ["Reverse"]
@@ -60,6 +61,9 @@ class Reverse(Method):
                 "bytes": sum(type.size * type.dtype.itemsize for type in types),
             },
         )
+
+    def together(self, trajectory: Together) -> bool:
+        return trajectory.steps * trajectory.code.cut.bytes <= _RESIDUALS
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         steps = trajectory.steps

@@ -10,10 +10,12 @@ import numpy as np
 
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, chosen, disconnected, measure
-from hypergrad.hypergradients.combine import combine
-from hypergrad.hypergradients.prepare import runs_of, unrolled
+from hypergrad.hypergradients.combine import combine, split
+from hypergrad.hypergradients.groups import groups
+from hypergrad.hypergradients.prepare import runs_of
 from hypergrad.hypergradients.reverse import Reverse
 from hypergrad.unroll.curve import CURVE_POINTS
+from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["hypergradient", "train"]
 
@@ -42,8 +44,8 @@ def hypergradient(
         A `HypergradientResult`; a run that diverges is a result with a value that is not finite. Of several runs
         (each fold with each seed) value, hypergradient, curve and metrics are means, with the standard errors of
         the first two; `params` is a tuple with those of each run and `runs` one of their results, the seeds of the
-        first fold first; in stats counts and seconds are sums, bytes the largest, and what else differs between
-        runs is a list.
+        first fold first. In stats, counts and seconds are sums, bytes the largest, `together` how many runs were
+        made at once (small steps only, where that is faster), and what else differs between runs is a list.
 
     Raises:
         ProblemError: hyperparameters that do not fit the problem.
@@ -58,20 +60,14 @@ def hypergradient(
             f"method must be one of hypergrad's methods, such as hg.Reverse(), got {method!r}"
         )
     runs = runs_of(problem, seed)
-    results = [_solved(method, one, hparams, number, wrt, curve) for one, number in runs.each]
-    result = combine(runs, results) if runs.many else results[0]
-    result.stats["seconds"] = time.perf_counter() - began
-    return result
-
-
-def _solved(
-    method: Method, problem: Any, hparams: Any, seed: int, wrt: Sequence[str] | str | None, curve: int
-) -> HypergradientResult:
-    """One run."""
-    began = time.perf_counter()
+    results: list[HypergradientResult] = []
     with np.errstate(all="ignore"):  # a run that diverges is a result
-        trajectory = unrolled(problem, hparams, seed)
-        result = method.solve(trajectory, chosen(trajectory, wrt), curve)
+        for trajectory, made in groups(runs, hparams, method.together):
+            started = time.perf_counter()
+            found = method.solve(trajectory, chosen(trajectory, wrt), curve)
+            found.stats["seconds"] = time.perf_counter() - started
+            results += split(trajectory, made, found)
+    result = combine(runs, results) if runs.many else results[0]
     result.stats["seconds"] = time.perf_counter() - began
     return result
 
@@ -82,22 +78,22 @@ def train(
     """Value only: training and the outer loss, with `hypergradient` None. Arguments as in `hypergradient`."""
     began = time.perf_counter()
     runs = runs_of(problem, seed)
-    results = [_trained(one, hparams, number, curve) for one, number in runs.each]
+    results: list[HypergradientResult] = []
+    with np.errstate(all="ignore"):  # a run that diverges is a result
+        for trajectory, made in groups(runs, hparams, lambda together: True):
+            results += split(trajectory, made, _trained(trajectory, curve))
     result = combine(runs, results) if runs.many else results[0]
     result.stats["seconds"] = time.perf_counter() - began
     return result
 
 
-def _trained(problem: Any, hparams: Any, seed: int, curve: int) -> HypergradientResult:
-    """One run without its hypergradient."""
+def _trained(trajectory: Trajectory, curve: int) -> HypergradientResult:
     began = time.perf_counter()
-    with np.errstate(all="ignore"):  # a run that diverges is a result
-        trajectory = unrolled(problem, hparams, seed)
-        losses = trajectory.curve(curve)
-        state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, curve=losses)
-        value = trajectory.outer_value(state)
-        params = trajectory.params(state)
-        metrics = measure(trajectory, params)
+    losses = trajectory.curve(curve)
+    state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, curve=losses)
+    value = trajectory.outer_value(state)
+    params = trajectory.params(state)
+    metrics = measure(trajectory, params)
     seconds = time.perf_counter() - began
     stats = {
         "steps": trajectory.steps,

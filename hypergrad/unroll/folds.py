@@ -39,6 +39,8 @@ def fold_problems(problem: Any, folds: Any, fold_seed: int | None, batch_size: A
         one.batches = Batches(len(train), problem.steps, batch_size)
         one.compiled, one.rehearsed, one.folds = {}, set(), ()
         found.append(one)
+    for one in found:
+        one.kin = tuple(found)
     return tuple(found)
 
 

@@ -111,6 +111,7 @@ class UnrolledProblem:
     def _divide(self, folds: Any, fold_seed: int | None, batch_size: Any) -> None:
         """Make the problem of each fold."""
         self.folds: tuple[UnrolledProblem, ...] = ()
+        self.kin: tuple[UnrolledProblem, ...] = ()  # the problems of all folds, which share programs
         if folds is None:
             return
         if self.valid is not None:

@@ -7,6 +7,7 @@ the cotangent of s', (s̄, r̄, c̄) = Φ'ᵀ s̄', either from s alone or with 
 
 from __future__ import annotations
 
+import copy
 import threading
 from functools import cached_property
 from typing import Any
@@ -73,6 +74,24 @@ class Compiled:
                     f"init returns other shapes or dtypes for seed {seed} than for an earlier seed"
                 )
             self._starts = dict([*self._starts.items(), (seed, found)][-_CACHE_LIMIT:])
+        return found
+
+    def fits(self, problem: Any) -> bool:
+        """Whether these programs are also those of `problem`, which differs in nothing but its data."""
+        pairs = [(self.problem.train, problem.train), (self.problem.valid, problem.valid)]
+        same = [
+            [np.shape(a) == np.shape(b) for a, b in zip(tree.leaves(x), tree.leaves(y), strict=True)]
+            for x, y in pairs
+            if x is not None
+        ]
+        return all(map(all, same))
+
+    def on(self, problem: Any) -> Compiled:
+        """The same programs and executables for `problem`; see `fits`."""
+        found = copy.copy(self)
+        found.problem = problem
+        found.train, _ = leaves_of(problem.train, self.layout.dtype)
+        found.valid, _ = leaves_of(problem.valid, self.layout.dtype)
         return found
 
     def _trace_rows(self) -> None:
@@ -244,7 +263,10 @@ def compiled(problem: Any, hyper: Hyper, seed: int) -> Compiled:
     key = hyper.signature
     found = problem.compiled.get(key)
     if found is None:
-        found = Compiled(problem, hyper, seed)
+        kin = next(
+            (one for one in problem.kin if key in one.compiled and one.compiled[key].fits(problem)), None
+        )
+        found = Compiled(problem, hyper, seed) if kin is None else kin.compiled[key].on(problem)
     with _LOCK:
         problem.compiled.pop(key, None)
         problem.compiled[key] = found  # the latest last

@@ -19,7 +19,7 @@ from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.start import Start
 from hypergrad.unroll.step import Compiled, compiled
 
-__all__ = ["Adjoint", "Trajectory"]
+__all__ = ["Adjoint", "Trajectory", "drawn"]
 
 
 class Trajectory:
@@ -77,7 +77,7 @@ class Trajectory:
         if self._draws:
             rng = generator(self.seed, "draws", t)
             for (method, shape), buffer in zip(self.code.draws, self._draws, strict=True):
-                buffer[...] = getattr(rng, method)(shape, _drawn(buffer.dtype))
+                buffer[...] = getattr(rng, method)(shape, drawn(buffer.dtype))
 
     def curve(self, points: int) -> np.ndarray:
         """Room for the inner losses of at most `points` steps: (T,), zero at those, nan elsewhere."""
@@ -108,9 +108,11 @@ class Trajectory:
             curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of these steps.
         """
         here, there = state.copy(), np.empty_like(state)
-        loss = np.zeros((), state.dtype)
+        loss = np.zeros(self.code.step.outputs[1].type.shape, state.dtype)
         kept = residuals is not None
-        wanted = np.zeros(self.steps, bool) if curve is None else ~np.isnan(curve)
+        wanted = (
+            np.zeros(self.steps, bool) if curve is None else ~np.isnan(curve).reshape(self.steps, -1)[:, 0]
+        )
         run = {}
         for with_loss in {*wanted[start:stop].tolist()}:
             executable = self.code.forward(kept, with_loss)
@@ -153,6 +155,21 @@ class Trajectory:
                 return float(self.code.outer_value(state, *self._cast(), *self.code.valid)[0])
             except np.linalg.LinAlgError:
                 return float("nan")
+
+    def total(
+        self, ct_outer: list[np.ndarray], rows: np.ndarray, invariants: np.ndarray, first: np.ndarray
+    ) -> list[np.ndarray]:
+        """Total cotangent of each float hyperparameter: through outer loss, rates, invariants and first state."""
+        code = self.code
+        total = [np.array(ct, dtype=float) for ct in ct_outer]
+        with np.errstate(all="ignore"):
+            if any(code.reads_rows) or any(code.reads_step):
+                for i, ct in enumerate(code.outside_vjp(*self.values, rows, invariants)):
+                    total[i] = total[i] + ct
+            if any(self.start.reads):
+                for i, ct in enumerate(evaluate(self.start.vjp, [*self.values, first])[1:]):
+                    total[i] = total[i] + ct
+        return [ct.astype(value.dtype) for ct, value in zip(total, self.values, strict=True)]
 
     def _cast(self) -> list[np.ndarray]:
         return [value.astype(self.code.layout.dtype) for value in self.values]
@@ -209,18 +226,9 @@ class Adjoint:
 
     def hyper(self, ct_outer: list[np.ndarray]) -> list[np.ndarray]:
         """Total cotangent of each float hyperparameter: through outer loss, steps, rates and first state."""
-        of, code = self._of, self._of.code
-        total = [np.array(ct, dtype=float) for ct in ct_outer]
-        with np.errstate(all="ignore"):
-            if any(code.reads_rows) or any(code.reads_step):
-                for i, ct in enumerate(code.outside_vjp(*of.values, self.rows, self.invariants)):
-                    total[i] = total[i] + ct
-            if any(of.start.reads):
-                for i, ct in enumerate(evaluate(of.start.vjp, [*of.values, self.state])[1:]):
-                    total[i] = total[i] + ct
-        return [ct.astype(value.dtype) for ct, value in zip(total, of.values, strict=True)]
+        return self._of.total(ct_outer, self.rows, self.invariants, self.state)
 
 
-def _drawn(dtype: np.dtype) -> Any:
+def drawn(dtype: np.dtype) -> Any:
     """The dtype that NumPy's generators draw in for a state of the given dtype."""
     return np.float32 if dtype == np.float32 else np.float64

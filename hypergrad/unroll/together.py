@@ -1,0 +1,198 @@
+"""Several runs of one problem as one: the step of all of them at once, so that each NumPy call serves every run.
+
+Notation: R runs, n state size of one, N = R n; r, c the rates of one step and the invariants of one run. The state is
+the runs' states one after the other, (R n,), as are the rates (R r,) and the invariants (R c,): every run has
+hyperparameters of its own (equal) ones, so that their cotangents come out run by run.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hypergrad import tree
+from hypergrad.ad.batching import evaluate_batched
+from hypergrad.ad.optimize import optimize
+from hypergrad.ad.primitives.linear import reshape
+from hypergrad.ad.program import ArrayType
+from hypergrad.ad.trace import Builder
+from hypergrad.unroll.batches import generator
+from hypergrad.unroll.hyper import Hyper
+from hypergrad.unroll.layout import Layout
+from hypergrad.unroll.step import Compiled
+from hypergrad.unroll.trajectory import Trajectory, drawn
+
+__all__ = ["Together"]
+
+
+class TogetherCode(Compiled):
+    """The programs of a step of `count` runs, made from those of one.
+
+    Args:
+        code: of one run.
+        shared: whether all runs see the same batch.
+    """
+
+    def __init__(self, code: Compiled, count: int, shared: bool) -> None:
+        one = code.step
+        self.count = count
+        self.problem, self.hyper, self.start_layout = code.problem, code.hyper, code.start_layout
+        self.layout, self.row_layout, self.invariant_layout = (
+            _repeated(layout, count) for layout in (code.layout, code.row_layout, code.invariant_layout)
+        )
+        self.draws = tuple((method, (count, *shape)) for method, shape in code.draws)
+        self.has_loss, self.reads_t = code.has_loss, code.reads_t
+        self.reads_rows, self.reads_step, self.reads_outer = (
+            code.reads_rows,
+            code.reads_step,
+            code.reads_outer,
+        )
+        batch = range(4, 4 + len(code.train))
+        with Builder("step") as builder:
+            inputs, marks = [], []
+            for i, var in enumerate(one.inputs):
+                own = i < 3 or (i in batch and not shared) or i >= batch.stop
+                shape = var.type.shape
+                flat = (count * shape[0], *shape[1:]) if i < 3 or i in batch else (count, *shape)
+                given = builder.input(ArrayType(flat if own else shape, var.type.dtype))
+                inputs.append(reshape(given, (count, *shape)) if own and flat != (count, *shape) else given)
+                marks.append(own)
+            state, loss = evaluate_batched(one, inputs, marks, count)
+            self.step = optimize(builder.program([reshape(state, (self.layout.size,)), loss]))
+
+
+def _repeated(layout: Layout, count: int) -> Layout:
+    return Layout(tree.structure([0] * count), ((layout.size,),) * count, layout.dtype)
+
+
+class Together(Trajectory):
+    """R training runs of one problem that differ in their seeds or data, run as one.
+
+    What it tells of hyperparameters, curves and parameters has a first axis, or is a tuple, of R.
+
+    Args:
+        runs: with steps of equal types and equally many in an epoch.
+
+    Attributes:
+        outcomes: outer loss of each run, (R,), once `outer` or `outer_value` has run.
+    """
+
+    def __init__(self, runs: Sequence[Trajectory]) -> None:
+        first = runs[0]
+        count = self.count = len(runs)
+        self.runs = tuple(runs)
+        self.problem = copy.copy(first.problem)
+        self.problem.metrics = {}  # they look at one run
+        self.seed, self.steps = first.seed, first.steps
+        self._watch = None
+        self.evaluations = {"forward": 0, "backward": 0}
+        self._full = first.problem.batches.full
+        one = all(run.problem is first.problem for run in runs)
+        self._explicit = first.problem.batches.explicit
+        shared = one and (self._full or self._explicit is not None)
+        cache, key = first.problem.compiled, ("together", first.hyper.signature, count, shared)
+        if key not in cache:
+            cache[key] = TogetherCode(first.code, count, shared)
+        code = self.code = cache[key]
+        hyper = first.hyper
+        self.hyper = Hyper(
+            hyper.structure,
+            hyper.paths,
+            tuple(
+                np.broadcast_to(leaf, (count, *np.shape(leaf))) if f else leaf
+                for leaf, f in zip(hyper.leaves, hyper.floats, strict=True)
+            ),
+            hyper.floats,
+        )
+        self.values = self.hyper.values
+        self.start = first.start
+        self.rows, self.invariants = np.tile(first.rows, (1, count)), np.tile(first.invariants, count)
+        dtype = code.layout.dtype
+        self._row, self._t = np.zeros(code.row_layout.size, dtype), np.zeros((), np.int64)
+        pools = [run.code.train for run in runs[: 1 if one else count]]
+        self._pool = pools[0] if one else [np.concatenate(leaves) for leaves in zip(*pools, strict=True)]
+        rows = [0 if one else run.problem.batches.rows or 0 for run in runs]
+        self._offsets = (np.cumsum(rows) - rows)[:, None]
+        self._epoch = first.problem.batches.epoch
+        self._orders: tuple[int, np.ndarray] | None = None
+        if self._full:
+            self._batch = self._pool
+        else:
+            length = (1 if shared else count) * (first.problem.batches.length or 0)
+            self._batch = [np.zeros((length, *leaf.shape[1:]), leaf.dtype) for leaf in self._pool]
+        self._takes = [(leaf.take, buffer) for leaf, buffer in zip(self._pool, self._batch, strict=True)]
+        self._draws = [np.zeros(shape, dtype) for _, shape in code.draws]
+        self.inputs = [self._row, self.invariants, self._t, *self._batch, *self._draws]
+        self.outcomes = np.full(count, np.nan)
+
+    def initial(self) -> np.ndarray:
+        return np.concatenate([run.initial() for run in self.runs])
+
+    def prepare(self, t: int) -> None:
+        if self._row.size:
+            self._row[...] = self.rows[t]
+        if self.code.reads_t:
+            self._t[...] = t
+        if not self._full:
+            index = self._index(t)
+            for take, buffer in self._takes:
+                take(index, 0, buffer, "clip")
+        if self._draws:
+            for r, run in enumerate(self.runs):
+                rng = generator(run.seed, "draws", t)
+                for (method, shape), buffer in zip(self.code.draws, self._draws, strict=True):
+                    buffer[r] = getattr(rng, method)(shape[1:], drawn(buffer.dtype))
+
+    def _index(self, t: int) -> np.ndarray:
+        """Rows of the pool that step t sees, run by run."""
+        if self._explicit is not None:
+            return self._explicit[t]
+        size = self.problem.batches.size or 0
+        epoch, number = divmod(t, self._epoch)
+        if self._orders is None or self._orders[0] != epoch:
+            orders = [run.problem.batches.order(run.seed, epoch)[: self._epoch * size] for run in self.runs]
+            self._orders = epoch, np.stack(orders) + self._offsets
+        return self._orders[1][:, number * size : (number + 1) * size].ravel()
+
+    def curve(self, points: int) -> np.ndarray:
+        return np.repeat(super().curve(points)[:, None], self.count, axis=1)
+
+    def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
+        found = [run.outer(part) for run, part in zip(self.runs, self.parts(state), strict=True)]
+        self.outcomes = np.array([value for value, _, _ in found])
+        cts = [np.stack(leaves) for leaves in zip(*(hypers for _, _, hypers in found), strict=True)]
+        return self._mean(), np.concatenate([ct for _, ct, _ in found]), cts
+
+    def outer_value(self, state: np.ndarray) -> float:
+        parts = zip(self.runs, self.parts(state), strict=True)
+        self.outcomes = np.array([run.outer_value(part) for run, part in parts])
+        return self._mean()
+
+    def _mean(self) -> float:
+        """Mean of the finite outcomes, so that one run that diverges does not keep the others from their derivative."""
+        finite = self.outcomes[np.isfinite(self.outcomes)]
+        return float(finite.mean()) if finite.size else float("nan")
+
+    def total(
+        self, ct_outer: list[np.ndarray], rows: np.ndarray, invariants: np.ndarray, first: np.ndarray
+    ) -> list[np.ndarray]:
+        each = [
+            run.total(
+                [ct[r] for ct in ct_outer],
+                np.ascontiguousarray(rows.reshape(len(rows), self.count, -1)[:, r]),
+                invariants.reshape(self.count, -1)[r],
+                part,
+            )
+            for r, (run, part) in enumerate(zip(self.runs, self.parts(first), strict=True))
+        ]
+        return [np.stack(leaves) for leaves in zip(*each, strict=True)]
+
+    def parts(self, state: np.ndarray) -> np.ndarray:
+        """The state of each run, (R, n)."""
+        return state.reshape(self.count, -1)
+
+    def params(self, state: np.ndarray) -> Any:
+        return tuple(run.params(part) for run, part in zip(self.runs, self.parts(state), strict=True))
