@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
     from hypergrad.hypergradients import (
+        DrMAD,
+        Forward,
         HypergradientCheck,
         HypergradientResult,
         Reverse,
+        Truncated,
         check_hypergradient,
         hypergradient,
         train,
@@ -26,11 +29,15 @@ if TYPE_CHECKING:
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
+    from hypergrad.unroll.stopping import EarlyStopping
 
 __all__ = [
     "BilevelProblem",
     "Categorical",
+    "DrMAD",
+    "EarlyStopping",
     "Float",
+    "Forward",
     "HypergradientCheck",
     "HypergradientResult",
     "Int",
@@ -38,6 +45,7 @@ __all__ = [
     "Space",
     "Study",
     "Trial",
+    "Truncated",
     "UnrolledProblem",
     "array",
     "asarray",
@@ -95,9 +103,12 @@ _HOMES = {
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
     "hypergrad.hypergradients": (
+        "DrMAD",
+        "Forward",
         "HypergradientCheck",
         "HypergradientResult",
         "Reverse",
+        "Truncated",
         "check_hypergradient",
         "hypergradient",
         "train",
@@ -105,6 +116,7 @@ _HOMES = {
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
+    "hypergrad.unroll.stopping": ("EarlyStopping",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

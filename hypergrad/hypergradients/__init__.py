@@ -2,17 +2,25 @@
 
 from hypergrad.hypergradients.base import HypergradientResult, Method
 from hypergrad.hypergradients.check import HypergradientCheck, check_hypergradient
+from hypergrad.hypergradients.drmad import DrMAD
+from hypergrad.hypergradients.forward import Forward
+from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.reverse import Reverse
 from hypergrad.hypergradients.solve import hypergradient, train
+from hypergrad.hypergradients.truncated import Truncated
 
-METHODS = {"reverse": Reverse}
+METHODS = {"reverse": Reverse, "forward": Forward, "truncated": Truncated, "drmad": DrMAD}
 
 __all__ = [
     "METHODS",
+    "DrMAD",
+    "Forward",
     "HypergradientCheck",
     "HypergradientResult",
     "Method",
+    "Plan",
     "Reverse",
+    "Truncated",
     "check_hypergradient",
     "hypergradient",
     "train",

@@ -52,7 +52,8 @@ def groups(
     """
     one, seed = runs.each[0]
     first = unrolled(one, hparams, seed)
-    most = small(first.code) if len(runs.each) > 1 and active() is None else 1
+    alone = len(runs.each) == 1 or first.stopper is not None or active() is not None
+    most = 1 if alone else small(first.code)
     if most < 2:
         yield first, (first,)
         for one, seed in runs.each[1:]:

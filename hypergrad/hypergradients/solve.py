@@ -90,7 +90,7 @@ def train(
 def _trained(trajectory: Trajectory, curve: int) -> HypergradientResult:
     began = time.perf_counter()
     losses = trajectory.curve(curve)
-    state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, curve=losses)
+    state = trajectory.train(losses)
     value = trajectory.outer_value(state)
     params = trajectory.params(state)
     metrics = measure(trajectory, params)

@@ -22,6 +22,7 @@ from hypergrad.unroll.calls import check_call, drawing
 from hypergrad.unroll.folds import fold_problems
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.rates import check_rates, rate_now, rate_rows
+from hypergrad.unroll.stopping import check_stop
 
 __all__ = ["BilevelProblem", "UnrolledProblem"]
 
@@ -47,6 +48,8 @@ class UnrolledProblem:
             (training rows, held out rows).
         fold_seed: of the shuffle before an int K divides the rows, as scikit-learn's ``KFold(K, shuffle=True,
             random_state=fold_seed)`` does; None: contiguous parts.
+        stop: ends training before: an `EarlyStopping`, or ``stop(params, hparams, t) -> bool``, called on plain
+            arrays after step t = 1, 2, ...; derivatives hold that step fixed.
 
     Attributes:
         folds: the problem of each fold; empty where there are none.
@@ -68,12 +71,13 @@ class UnrolledProblem:
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         batch_size: int | None = None,
         batches: Any = None,
+        stop: Any = None,
         folds: Any = None,
         fold_seed: int | None = 0,
     ) -> None:
         self.step = step
         self._call = drawing("step", step, ("state", "hparams", "batch", "t"))
-        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches)
+        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches, stop)
         self._divide(folds, fold_seed, batch_size)
 
     def _hold(
@@ -87,6 +91,7 @@ class UnrolledProblem:
         metrics: Any,
         batch_size: Any,
         batches: Any,
+        stop: Any,
     ) -> None:
         """Check and keep what every problem has."""
         if not isinstance(metrics or {}, Mapping):
@@ -97,6 +102,8 @@ class UnrolledProblem:
         check_call("outer_loss", outer_loss, ("params", "hparams", "valid"))
         for name, metric in (metrics or {}).items():
             check_call(f"metrics[{name!r}]", metric, ("params", "hparams", "data"))
+        check_stop(stop)
+        self.stop = stop
         self.init = init
         self.outer_loss = outer_loss
         self.steps = int(steps)
@@ -175,7 +182,7 @@ class BilevelProblem(UnrolledProblem):
         inner_loss: ``inner_loss(params, hparams, batch) -> float``, or with an argument ``rng`` for random
             draws: the mean over the batch plus the whole regulariser.
         outer_loss: ``outer_loss(params, hparams, valid) -> float``, on the whole validation set at once.
-        train, valid, test, metrics, steps, batch_size, batches, folds, fold_seed: as in `UnrolledProblem`;
+        train, valid, test, metrics, steps, batch_size, batches, stop, folds, fold_seed: as in `UnrolledProblem`;
             valid may be left out where there are folds.
         optimizer: of `hypergrad.optim`; its rates are numbers, keys of hparams, or schedules.
     """
@@ -194,6 +201,7 @@ class BilevelProblem(UnrolledProblem):
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         batch_size: int | None = None,
         batches: Any = None,
+        stop: Any = None,
         folds: Any = None,
         fold_seed: int | None = 0,
     ) -> None:
@@ -206,7 +214,7 @@ class BilevelProblem(UnrolledProblem):
         self.optimizer = optimizer
         self.inner_loss = inner_loss
         self._call = drawing("inner_loss", inner_loss, ("params", "hparams", "batch"))
-        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches)
+        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches, stop)
         self._divide(folds, fold_seed, batch_size)
 
     def rates(self, hparams: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.ad.batching import evaluate_batched
+from hypergrad.ad.batching import batched
+from hypergrad.ad.forward import evaluate
 from hypergrad.ad.optimize import optimize
 from hypergrad.ad.primitives.linear import reshape
 from hypergrad.ad.program import ArrayType
@@ -51,16 +52,15 @@ class TogetherCode(Compiled):
             code.reads_outer,
         )
         batch = range(4, 4 + len(code.train))
+        own = [i < 3 or (i in batch and not shared) or i >= batch.stop for i in range(len(one.inputs))]
+        every = batched(one, own, count, [True, True])[0]
         with Builder("step") as builder:
-            inputs, marks = [], []
-            for i, var in enumerate(one.inputs):
-                own = i < 3 or (i in batch and not shared) or i >= batch.stop
+            inputs = []
+            for i, var in enumerate(every.inputs):
                 shape = var.type.shape
-                flat = (count * shape[0], *shape[1:]) if i < 3 or i in batch else (count, *shape)
-                given = builder.input(ArrayType(flat if own else shape, var.type.dtype))
-                inputs.append(reshape(given, (count, *shape)) if own and flat != (count, *shape) else given)
-                marks.append(own)
-            state, loss = evaluate_batched(one, inputs, marks, count)
+                flat = (shape[0] * shape[1], *shape[2:]) if own[i] and (i < 3 or i in batch) else shape
+                inputs.append(reshape(builder.input(ArrayType(flat, var.type.dtype)), shape))
+            state, loss = evaluate(every, inputs)
             self.step = optimize(builder.program([reshape(state, (self.layout.size,)), loss]))
 
 
@@ -86,7 +86,7 @@ class Together(Trajectory):
         self.runs = tuple(runs)
         self.problem = copy.copy(first.problem)
         self.problem.metrics = {}  # they look at one run
-        self.seed, self.steps = first.seed, first.steps
+        self.seed, self.steps, self.limit, self.stopper = first.seed, first.steps, first.limit, None
         self._watch = None
         self.evaluations = {"forward": 0, "backward": 0}
         self._full = first.problem.batches.full
@@ -177,8 +177,9 @@ class Together(Trajectory):
         return float(finite.mean()) if finite.size else float("nan")
 
     def total(
-        self, ct_outer: list[np.ndarray], rows: np.ndarray, invariants: np.ndarray, first: np.ndarray
+        self, ct_outer: list[np.ndarray], rows: np.ndarray, invariants: np.ndarray, first: np.ndarray | None
     ) -> list[np.ndarray]:
+        firsts = [None] * self.count if first is None else self.parts(first)
         each = [
             run.total(
                 [ct[r] for ct in ct_outer],
@@ -186,13 +187,16 @@ class Together(Trajectory):
                 invariants.reshape(self.count, -1)[r],
                 part,
             )
-            for r, (run, part) in enumerate(zip(self.runs, self.parts(first), strict=True))
+            for r, (run, part) in enumerate(zip(self.runs, firsts, strict=True))
         ]
         return [np.stack(leaves) for leaves in zip(*each, strict=True)]
 
     def parts(self, state: np.ndarray) -> np.ndarray:
         """The state of each run, (R, n)."""
         return state.reshape(self.count, -1)
+
+    def parameters(self, vector: np.ndarray) -> np.ndarray:
+        return self.parts(vector)[:, : self.code.start_layout.size].ravel()
 
     def params(self, state: np.ndarray) -> Any:
         return tuple(run.params(part) for run, part in zip(self.runs, self.parts(state), strict=True))
