@@ -59,14 +59,14 @@ class HypergradientCheck:
 
     @property
     def worst(self) -> float:
-        """The largest relative difference; nan where nothing could be compared."""
+        """The largest relative difference; nan where a direction could not be compared."""
         found = [row.relative for _, _, row in self.rows]
         return max(found) if found and not any(map(math.isnan, found)) else float("nan")
 
     @property
     def digits(self) -> float:
         """Digits of agreement: -log10 of the largest relative difference; 16 at most, nan where unknown."""
-        return self.worst if math.isnan(self.worst) else -math.log10(max(self.worst, 1e-16))
+        return self.worst if math.isnan(self.worst) else 0.0 - math.log10(max(self.worst, 1e-16))
 
     @property
     def verdict(self) -> str:
@@ -93,7 +93,7 @@ class HypergradientCheck:
         """
         tolerance = self.tolerance if tolerance is None else tolerance
         best = row.best
-        if best is None or not math.isfinite(row.hypergradient):
+        if best is None:
             return "unclear"
         rounding = float(np.finfo(self.dtype).eps) * abs(self.value) / best.h
         if row.error <= max(tolerance * leaf.norm, 10.0 * rounding):

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
-from hypergrad.hypergradients.budget import check_checkpoints, fit, parse_bytes
+from hypergrad.hypergradients.budget import UNBOUNDED, check_checkpoints, fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.unroll.reversal import Blocks, costs, reverse_run
 from hypergrad.unroll.together import Together
@@ -102,7 +102,10 @@ class Reverse(Method):
         )
 
     def together(self, trajectory: Together) -> bool:
-        return self._blocks(trajectory).count == 1  # everything is kept: no step runs again
+        if self.checkpoints is not None:
+            return False
+        budget, steps = parse_bytes(self.memory, "Reverse"), trajectory.steps
+        return costs(trajectory).bytes(Blocks(steps, steps, 1)) <= (UNBOUNDED if budget is None else budget)
 
 
 def describe(blocks: Blocks) -> str:
