@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -230,4 +230,4 @@ def _explained(check: HypergradientCheck) -> HypergradientCheck:
         notes.append(f"finite differences contradict the hypergradient at {', '.join(words['differs'])}")
     if check.dtype == "float32":
         notes.append("in float32 the loss is rounded to 7 digits: finite differences hold two to four digits")
-    return HypergradientCheck(**{**check.__dict__, "notes": tuple(notes)})
+    return replace(check, notes=tuple(notes))

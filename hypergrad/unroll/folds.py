@@ -37,6 +37,7 @@ def fold_problems(problem: Any, folds: Any, fold_seed: int | None, batch_size: A
         one.train = tree.map(lambda leaf, rows=train: leaf[rows], problem.train)
         one.valid = tree.map(lambda leaf, rows=valid: leaf[rows], problem.train)
         one.batches = Batches(len(train), problem.steps, batch_size)
+        one.rows, one.whole = train, problem.train
         one.compiled, one.rehearsed, one.folds = {}, set(), ()
         found.append(one)
     for one in found:

@@ -118,7 +118,9 @@ class UnrolledProblem:
     def _divide(self, folds: Any, fold_seed: int | None, batch_size: Any) -> None:
         """Make the problem of each fold."""
         self.folds: tuple[UnrolledProblem, ...] = ()
-        self.kin: tuple[UnrolledProblem, ...] = ()  # the problems of all folds, which share programs
+        self.kin: tuple[UnrolledProblem, ...] = ()  # of a fold: the problems of all, which share programs
+        self.rows: np.ndarray | None = None  # of a fold: the rows of `whole` that are its train
+        self.whole: Any = None
         if folds is None:
             return
         if self.valid is not None:

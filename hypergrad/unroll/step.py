@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +33,7 @@ from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.start import Start, reads
 
-__all__ = ["Compiled", "compiled"]
+__all__ = ["Compiled", "compiled", "remembered"]
 
 
 class Compiled:
@@ -316,12 +317,20 @@ def compiled(problem: Any, hyper: Hyper, seed: int) -> Compiled:
         seed: whose first state a new signature is compiled with.
     """
     key = hyper.signature
+
+    def make() -> Compiled:
+        known = (one.compiled.get(key) for one in problem.kin)
+        kin = next((code for code in known if code is not None and code.fits(problem)), None)
+        return Compiled(problem, hyper, seed) if kin is None else kin.on(problem)
+
+    return remembered(problem, key, make)
+
+
+def remembered(problem: Any, key: Any, make: Callable[[], Any]) -> Any:
+    """What the cache of a problem holds under `key`, made where it holds nothing; the latest few stay."""
     found = problem.compiled.get(key)
     if found is None:
-        kin = next(
-            (one for one in problem.kin if key in one.compiled and one.compiled[key].fits(problem)), None
-        )
-        found = Compiled(problem, hyper, seed) if kin is None else kin.compiled[key].on(problem)
+        found = make()
     with _LOCK:
         problem.compiled.pop(key, None)
         problem.compiled[key] = found  # the latest last

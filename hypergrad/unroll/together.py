@@ -20,10 +20,10 @@ from hypergrad.ad.optimize import optimize
 from hypergrad.ad.primitives.linear import reshape
 from hypergrad.ad.program import ArrayType
 from hypergrad.ad.trace import Builder
-from hypergrad.unroll.batches import generator
+from hypergrad.unroll.batches import generator, leaves_of
 from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
-from hypergrad.unroll.step import Compiled
+from hypergrad.unroll.step import Compiled, remembered
 from hypergrad.unroll.trajectory import Trajectory, drawn
 
 __all__ = ["Together"]
@@ -35,6 +35,9 @@ class TogetherCode(Compiled):
     Args:
         code: of one run.
         shared: whether all runs see the same batch.
+
+    Attributes:
+        pool: leaves of the data that the batches of all runs are rows of: of folds, those that were divided.
     """
 
     def __init__(self, code: Compiled, count: int, shared: bool) -> None:
@@ -51,6 +54,8 @@ class TogetherCode(Compiled):
             code.reads_step,
             code.reads_outer,
         )
+        whole = None if shared else code.problem.whole
+        self.pool = code.train if whole is None else leaves_of(whole, code.layout.dtype)[0]
         batch = range(4, 4 + len(code.train))
         own = [i < 3 or (i in batch and not shared) or i >= batch.stop for i in range(len(one.inputs))]
         every = batched(one, own, count, [True, True])[0]
@@ -62,6 +67,12 @@ class TogetherCode(Compiled):
                 inputs.append(reshape(builder.input(ArrayType(flat, var.type.dtype)), shape))
             state, loss = evaluate(every, inputs)
             self.step = optimize(builder.program([reshape(state, (self.layout.size,)), loss]))
+
+
+def _code(first: Trajectory, count: int, shared: bool) -> TogetherCode:
+    """The programs of runs like `first`, from its problem's cache where they are known."""
+    key = ("together", first.hyper.signature, count, shared)
+    return remembered(first.problem, key, lambda: TogetherCode(first.code, count, shared))
 
 
 def _repeated(layout: Layout, count: int) -> Layout:
@@ -90,13 +101,10 @@ class Together(Trajectory):
         self._watch = None
         self.evaluations = {"forward": 0, "backward": 0}
         self._full = first.problem.batches.full
-        one = all(run.problem is first.problem for run in runs)
         self._explicit = first.problem.batches.explicit
+        one = all(run.problem is first.problem for run in runs)
         shared = one and (self._full or self._explicit is not None)
-        cache, key = first.problem.compiled, ("together", first.hyper.signature, count, shared)
-        if key not in cache:
-            cache[key] = TogetherCode(first.code, count, shared)
-        code = self.code = cache[key]
+        code = self.code = _code(first, count, shared)
         hyper = first.hyper
         self.hyper = Hyper(
             hyper.structure,
@@ -112,18 +120,17 @@ class Together(Trajectory):
         self.rows, self.invariants = np.tile(first.rows, (1, count)), np.tile(first.invariants, count)
         dtype = code.layout.dtype
         self._row, self._t = np.zeros(code.row_layout.size, dtype), np.zeros((), np.int64)
-        pools = [run.code.train for run in runs[: 1 if one else count]]
-        self._pool = pools[0] if one else [np.concatenate(leaves) for leaves in zip(*pools, strict=True)]
-        rows = [0 if one else run.problem.batches.rows or 0 for run in runs]
-        self._offsets = (np.cumsum(rows) - rows)[:, None]
         self._epoch = first.problem.batches.epoch
         self._orders: tuple[int, np.ndarray] | None = None
-        if self._full:
-            self._batch = self._pool
-        else:
+        if not self._full:
             length = (1 if shared else count) * (first.problem.batches.length or 0)
-            self._batch = [np.zeros((length, *leaf.shape[1:]), leaf.dtype) for leaf in self._pool]
-        self._takes = [(leaf.take, buffer) for leaf, buffer in zip(self._pool, self._batch, strict=True)]
+            self._batch = [np.zeros((length, *leaf.shape[1:]), leaf.dtype) for leaf in code.pool]
+        elif shared:
+            self._batch = code.pool
+        else:
+            each = zip(*(run.code.train for run in runs), strict=True)
+            self._batch = [np.concatenate(leaves) for leaves in each]
+        self._takes = [(leaf.take, buffer) for leaf, buffer in zip(code.pool, self._batch, strict=True)]
         self._draws = [np.zeros(shape, dtype) for _, shape in code.draws]
         self.inputs = [self._row, self.invariants, self._t, *self._batch, *self._draws]
         self.outcomes = np.full(count, np.nan)
@@ -153,9 +160,17 @@ class Together(Trajectory):
         size = self.problem.batches.size or 0
         epoch, number = divmod(t, self._epoch)
         if self._orders is None or self._orders[0] != epoch:
-            orders = [run.problem.batches.order(run.seed, epoch)[: self._epoch * size] for run in self.runs]
-            self._orders = epoch, np.stack(orders) + self._offsets
+            self._orders = (
+                epoch,
+                np.stack([self._order(run, epoch)[: self._epoch * size] for run in self.runs]),
+            )
         return self._orders[1][:, number * size : (number + 1) * size].ravel()
+
+    @staticmethod
+    def _order(run: Trajectory, epoch: int) -> np.ndarray:
+        """Rows of the pool in the order of an epoch."""
+        order, rows = run.problem.batches.order(run.seed, epoch), run.problem.rows
+        return order if rows is None else rows[order]
 
     def curve(self, points: int) -> np.ndarray:
         return np.repeat(super().curve(points)[:, None], self.count, axis=1)
