@@ -223,6 +223,39 @@ def test_a_step_that_may_fail_is_made_alone(cross, hparams):
     assert hg.train(cross(inner_loss=inner_loss), hparams).stats["together"] == 1
 
 
+def test_under_debug_each_run_is_made_alone(cross, hparams):
+    with hg.debug():
+        assert hg.train(cross(), hparams).stats["together"] == 1
+
+
+def test_any_iteration_may_have_folds(monkeypatch):
+    """Proximal steps of a rate that falls with t."""
+
+    def step(state, h, b, t):
+        rate = h["lr"] / (1 + t)
+        w = state["w"] - rate * b["x"].T @ (b["x"] @ state["w"] - b["y"]) / len(b["y"])
+        return {"w": np.sign(w) * np.maximum(np.abs(w) - rate * h["l1"], 0.0)}
+
+    rng = np.random.default_rng(0)
+    problem = hg.UnrolledProblem(
+        init=lambda h, rng: {"w": h["scale"] * rng.standard_normal(4)},
+        step=step,
+        outer_loss=lambda s, h, v: np.mean((v["x"] @ s["w"] - v["y"]) ** 2) + h["lr"] ** 2,
+        train={"x": rng.standard_normal((31, 4)), "y": rng.standard_normal(31)},
+        folds=3,
+        steps=20,
+        batch_size=6,
+    )
+    hparams = {"lr": 0.1, "l1": 0.05, "scale": 0.7}
+    joint = hg.hypergradient(problem, hparams, seed=[0, 1])
+    assert joint.stats["together"] == 6
+    assert np.all(np.isnan(joint.curve))
+    monkeypatch.setattr(groups, "PER_EQUATION", 0)
+    alone = hg.hypergradient(problem, hparams, seed=[0, 1])
+    np.testing.assert_allclose(flat(joint.hypergradient), flat(alone.hypergradient), rtol=1e-12)
+    assert hg.check_hypergradient(problem, hparams, seed=[0, 1]).agrees
+
+
 def test_training_that_stops_early_is_made_alone(cross, hparams):
     problem = cross(stop=lambda params, h, t: t >= 5)
     result = hg.hypergradient(problem, hparams)
