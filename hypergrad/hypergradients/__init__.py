@@ -4,12 +4,19 @@ from hypergrad.hypergradients.base import HypergradientResult, Method
 from hypergrad.hypergradients.check import HypergradientCheck, check_hypergradient
 from hypergrad.hypergradients.drmad import DrMAD
 from hypergrad.hypergradients.forward import Forward
+from hypergrad.hypergradients.implicit import Implicit
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.reverse import Reverse
 from hypergrad.hypergradients.solve import hypergradient, train
 from hypergrad.hypergradients.truncated import Truncated
 
-METHODS = {"reverse": Reverse, "forward": Forward, "truncated": Truncated, "drmad": DrMAD}
+METHODS = {
+    "reverse": Reverse,
+    "forward": Forward,
+    "implicit": Implicit,
+    "truncated": Truncated,
+    "drmad": DrMAD,
+}
 
 __all__ = [
     "METHODS",
@@ -17,6 +24,7 @@ __all__ = [
     "Forward",
     "HypergradientCheck",
     "HypergradientResult",
+    "Implicit",
     "Method",
     "Plan",
     "Reverse",

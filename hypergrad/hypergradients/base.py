@@ -82,6 +82,13 @@ class Method(ABC):
         """Whether these runs are better made together; only where derivatives of each cost no more then."""
         return False
 
+    def named(self, trajectory: Trajectory, asked: Sequence[bool]) -> None:  # noqa: B027 - most methods refuse none
+        """Raise DerivativeError where the caller named a hyperparameter that this method cannot differentiate.
+
+        Args:
+            asked: for each leaf of hparams, whether it was named.
+        """
+
     def explain(
         self,
         problem: Any,
@@ -93,10 +100,12 @@ class Method(ABC):
 
         Arguments and errors as in `hypergrad.hypergradient`.
         """
-        plans = [
-            (self.plan(trajectory, chosen(trajectory, wrt)), len(made))
-            for trajectory, made in groups(runs_of(problem, seed), hparams, self.together)
-        ]
+        plans = []
+        for trajectory, made in groups(runs_of(problem, seed), hparams, self.together):
+            asked = chosen(trajectory, wrt)
+            if wrt is not None:
+                self.named(trajectory, asked)
+            plans.append((self.plan(trajectory, asked), len(made)))
         plan = total(plans)
         print(plan)
         return plan

@@ -30,7 +30,7 @@ def combine(runs: Runs, results: Sequence[HypergradientResult]) -> Hypergradient
     first = results[0]
     values = [result.value for result in results]
     everywhere = [s for s in first.warnings if all(s in result.warnings for result in results)]
-    warnings = dict.fromkeys(everywhere)
+    warnings: dict[str, None] = dict.fromkeys(everywhere)
     for i, result in enumerate(results):
         warnings |= dict.fromkeys(f"{runs.name(i)}: {s}" for s in result.warnings if s not in everywhere)
     broken = [runs.name(i) for i, result in enumerate(results) if not result.stats["finite"]]
@@ -76,7 +76,10 @@ def combine(runs: Runs, results: Sequence[HypergradientResult]) -> Hypergradient
 def split(
     trajectory: Trajectory, made: Sequence[Trajectory], result: HypergradientResult
 ) -> list[HypergradientResult]:
-    """The result of each run of `trajectory`; seconds in equal parts, bytes those of all."""
+    """The result of each run of `trajectory`; seconds in equal parts, bytes those of all.
+
+    What a method tells of runs made together in a list of stats, or in `warnings`, has one entry a run.
+    """
     result.stats["together"] = len(made)
     if not isinstance(trajectory, Together):
         return [result]
@@ -99,9 +102,17 @@ def split(
         whole = np.isfinite(value) and all(
             np.isfinite(leaf).all() for leaf in tree.leaves(slopes) if leaf is not None
         )
-        stats = {**result.stats, "finite": bool(whole)}
+        stats, warnings = {}, ()
+        for key, entry in result.stats.items():
+            if not isinstance(entry, list):
+                stats[key] = entry
+            elif np.isfinite(value):  # a run that diverged has no derivative to tell of
+                stats[key] = entry[r]
+        if result.warnings and np.isfinite(value):
+            warnings = result.warnings[r]
+        stats["finite"] = bool(whole)
         if "trusted" in stats:
-            stats["trusted"] = bool(whole) and not result.warnings
+            stats["trusted"] = bool(whole) and not warnings
         for key in ("seconds", "seconds_training"):
             stats[key] /= len(made)
         each.append(
@@ -113,7 +124,7 @@ def split(
                 result.disconnected,
                 result.curve[:, r].copy(),
                 measure(run, result.params[r]),
-                result.warnings,
+                tuple(warnings),
             )
         )
     return each
@@ -141,7 +152,7 @@ def standard_error(values: Sequence[Any]) -> Any:
 def _stats(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Counts and seconds added, the largest of the bytes; of the rest what all say, or a list, one entry a run."""
     found: dict[str, Any] = {}
-    for key in each[0]:
+    for key in dict.fromkeys(key for stats in each for key in stats):
         values: list[Any] = [stats.get(key) for stats in each]
         if key in _SUMMED:
             found[key] = sum(values)

@@ -17,6 +17,7 @@ from hypergrad.ad.cost import nominal_seconds
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
+from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.unroll.reversal import costs
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
@@ -71,7 +72,7 @@ class DrMAD(Method):
                 knots.append(runner.state.copy())
             value, cotangent, direct = trajectory.outer(knots[-1])
             trained = time.perf_counter() - began
-            gradients = None
+            gradients, growth = None, None
             if np.isfinite(value):
                 adjoint = Adjoint(trajectory, knots[-1], cotangent, False)
                 for t in range(steps - 1, -1, -1):
@@ -79,6 +80,7 @@ class DrMAD(Method):
                     share = (t - at[right - 1]) / (at[right] - at[right - 1])
                     adjoint.step(t, (1.0 - share) * knots[right - 1] + share * knots[right])
                 gradients = adjoint.hyper(direct)
+                growth = adjoint_growth(adjoint.looks, steps)
         return conclude(
             trajectory,
             wrt,
@@ -92,5 +94,7 @@ class DrMAD(Method):
                 "seconds_training": trained,
                 "bytes": self._bytes(trajectory),
                 "knots": len(knots),
+                **(growth.stats if growth else {}),
             },
+            warnings=growth.warnings if growth else (),
         )

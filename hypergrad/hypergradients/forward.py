@@ -17,6 +17,8 @@ from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import parse_bytes
 from hypergrad.hypergradients.plan import Plan, size
+from hypergrad.hypergradients.trust import tangent_growth
+from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.reversal import costs
 from hypergrad.unroll.tangents import Directions, Tangents
 from hypergrad.unroll.trajectory import Trajectory
@@ -96,12 +98,21 @@ class Forward(Method):
         if not parts:
             state = trajectory.train(losses)
             value, _, direct = trajectory.outer(state)
+        look = set(curve_positions(trajectory.steps).tolist())
+        w, elastic = trajectory.code.start_layout.size, 0.0
         for part in parts:
+            size_of = np.array(
+                [abs(float(trajectory.values[leaf].reshape(-1)[entry])) for leaf, entry in part]
+            )
             tangents = Tangents(trajectory, part, losses)
             with np.errstate(all="ignore"):
                 for t in range(trajectory.steps):
                     if not tangents.step(t):
                         break
+                    if t in look:
+                        moved = size_of * np.linalg.norm(tangents.tangent[:, :w], axis=1)
+                        now = float(moved.max() / (np.linalg.norm(tangents.state[:w]) or np.inf))
+                        elastic = max(elastic, now) if now == now else now
             state = tangents.state
             value, cotangent, direct = trajectory.outer(state)
             trained = trained or time.perf_counter() - began
@@ -109,6 +120,7 @@ class Forward(Method):
                 break
             for (leaf, entry), slope in zip(part, tangents.tangent @ cotangent, strict=True):
                 gradients[leaf].reshape(-1)[entry] += slope + direct[leaf].reshape(-1)[entry]
+        growth = tangent_growth(elastic, trajectory.steps)
         found = [g.astype(v.dtype) for g, v in zip(gradients, trajectory.values, strict=True)]
         return conclude(
             trajectory,
@@ -124,5 +136,7 @@ class Forward(Method):
                 "bytes": kept,
                 "tangents": sum(map(len, parts)),
                 "runs": len(parts),
+                **growth.stats,
             },
+            warnings=growth.warnings if np.isfinite(value) else (),
         )

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import UNBOUNDED, check_checkpoints, fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
+from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.unroll.reversal import Blocks, costs, reverse_run
 from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
@@ -83,7 +84,10 @@ class Reverse(Method):
         losses = trajectory.curve(curve)
         blocks, price = self._blocks(trajectory), costs(trajectory)
         run = reverse_run(trajectory, blocks, losses)
-        gradients = None if run.adjoint is None else run.adjoint.hyper(run.outer)
+        gradients, growth = None, None
+        if run.adjoint is not None:
+            gradients = run.adjoint.hyper(run.outer)
+            growth = adjoint_growth(run.adjoint.looks, trajectory.steps)
         return conclude(
             trajectory,
             wrt,
@@ -98,7 +102,9 @@ class Reverse(Method):
                 "bytes": price.fixed + run.bytes,
                 "states": blocks.slots,
                 "block": blocks.length,
+                **(growth.stats if growth else {}),
             },
+            warnings=growth.warnings if growth else (),
         )
 
     def together(self, trajectory: Together) -> bool:

@@ -64,7 +64,10 @@ def hypergradient(
     with np.errstate(all="ignore"):  # a run that diverges is a result
         for trajectory, made in groups(runs, hparams, method.together):
             started = time.perf_counter()
-            found = method.solve(trajectory, chosen(trajectory, wrt), curve)
+            asked = chosen(trajectory, wrt)
+            if wrt is not None:
+                method.named(trajectory, asked)
+            found = method.solve(trajectory, asked, curve)
             found.stats["seconds"] = time.perf_counter() - started
             results += split(trajectory, made, found)
     result = combine(runs, results) if runs.many else results[0]

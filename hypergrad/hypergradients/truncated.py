@@ -18,6 +18,7 @@ from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.reverse import describe
+from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.unroll.reversal import Blocks, costs, reverse_run
 from hypergrad.unroll.trajectory import Trajectory
 
@@ -74,9 +75,10 @@ class Truncated(Method):
         blocks, price = self._blocks(trajectory), costs(trajectory)
         before = trajectory.steps - blocks.steps
         run = reverse_run(trajectory, blocks, losses, before)
-        decay = float("nan")
+        decay, growth = float("nan"), None
         if run.adjoint is not None:
-            decay = run.adjoint.sizes[-1][1] / (run.adjoint.sizes[0][1] or 1.0)
+            growth = adjoint_growth(run.adjoint.looks, trajectory.steps)
+            decay = run.adjoint.looks[-1][1] / (run.adjoint.looks[0][1] or 1.0)
         return conclude(
             trajectory,
             wrt,
@@ -92,5 +94,7 @@ class Truncated(Method):
                 "states": blocks.slots,
                 "block": blocks.length,
                 "decay": decay,
+                **(growth.stats if growth else {}),
             },
+            warnings=growth.warnings if growth else (),
         )

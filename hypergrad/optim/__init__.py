@@ -1,11 +1,32 @@
-"""Inner optimisers as pure steps, and schedules of their rates."""
+"""Inner optimisers as pure steps, schedules of their rates, and penalties with proximal maps."""
 
 from hypergrad.optim.adam import Adam
 from hypergrad.optim.base import Optimizer
 from hypergrad.optim.momentum import Momentum
+from hypergrad.optim.penalties import L1, ElasticNet, GroupLasso, NonNegative, Penalty
+from hypergrad.optim.proximal import FISTA, ISTA, Proximal
 from hypergrad.optim.schedules import PerStep, PiecewiseLinear, Schedule
 from hypergrad.optim.sgd import SGD
 
-OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "adam": Adam}
+OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "adam": Adam, "ista": ISTA, "fista": FISTA}
+PENALTIES = {"elastic_net": ElasticNet, "group_lasso": GroupLasso, "l1": L1, "non_negative": NonNegative}
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Momentum", "Optimizer", "PerStep", "PiecewiseLinear", "Schedule"]
+__all__ = [
+    "FISTA",
+    "ISTA",
+    "L1",
+    "OPTIMIZERS",
+    "PENALTIES",
+    "SGD",
+    "Adam",
+    "ElasticNet",
+    "GroupLasso",
+    "Momentum",
+    "NonNegative",
+    "Optimizer",
+    "Penalty",
+    "PerStep",
+    "PiecewiseLinear",
+    "Proximal",
+    "Schedule",
+]

@@ -69,6 +69,18 @@ class Optimizer(ABC):
         """
         return {}
 
+    def bound(self, hparams: Any, start: Any) -> dict[str, Any]:
+        """What else a step reads of the hyperparameters, given to `update` among the rates.
+
+        Args:
+            start: the layout of the parameters (`hypergrad.unroll.layout.Layout`).
+        """
+        return {}
+
+    def ahead(self, w: Any, slots: tuple[Any, ...], rate: Mapping[str, Any]) -> Any:
+        """Where the gradient of a step is taken, (n,)."""
+        return w
+
     @abstractmethod
     def update(
         self, w: Any, g: Any, slots: tuple[Any, ...], rate: Mapping[str, Any]

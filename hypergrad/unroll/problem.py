@@ -241,8 +241,8 @@ class BilevelProblem(UnrolledProblem):
         def inner_loss(flat: Any) -> Any:
             return self._call(rng, start.tree(flat), hparams, batch)
 
-        loss, g = value_and_grad(inner_loss)(w)
-        now = rate_now(self.optimizer, hparams, rates, start)
+        now = {**rate_now(self.optimizer, hparams, rates, start), **self.optimizer.bound(hparams, start)}
+        loss, g = value_and_grad(inner_loss)(self.optimizer.ahead(w, tuple(slots), now))
         new, new_slots = self.optimizer.update(w, g, tuple(slots), now)
         parts = [convert(broadcast_to(part, (start.size,)), start.dtype) for part in (new, *new_slots)]
         return concatenate(parts), loss

@@ -210,8 +210,8 @@ class Together(Trajectory):
         """The state of each run, (R, n)."""
         return state.reshape(self.count, -1)
 
-    def parameters(self, vector: np.ndarray) -> np.ndarray:
-        return self.parts(vector)[:, : self.code.start_layout.size].ravel()
+    def norm(self, vector: np.ndarray) -> Any:
+        return np.array([run.norm(part) for run, part in zip(self.runs, self.parts(vector), strict=True)])
 
     def params(self, state: np.ndarray) -> Any:
         return tuple(run.params(part) for run, part in zip(self.runs, self.parts(state), strict=True))

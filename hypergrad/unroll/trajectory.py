@@ -170,9 +170,9 @@ class Trajectory:
     def _cast(self) -> list[np.ndarray]:
         return [value.astype(self.code.layout.dtype) for value in self.values]
 
-    def parameters(self, vector: np.ndarray) -> np.ndarray:
-        """The part of a state vector, or of its cotangent, that `init` returned."""
-        return vector[: self.code.start_layout.size]
+    def norm(self, vector: np.ndarray) -> Any:
+        """Norm of a state vector, or of its cotangent, over what `init` returned."""
+        return float(np.linalg.norm(vector[: self.code.start_layout.size]))
 
     def params(self, state: np.ndarray) -> Any:
         """What training returns: the parameters of a state vector, as arrays of their own."""
@@ -183,7 +183,7 @@ class Adjoint:
     """Cotangents carried backwards: s̄ of the state, r̄ of each row of rates, c̄ summed over steps.
 
     Attributes:
-        sizes: (t, norm of s̄_t over the parameters) at some 200 steps, from the last to the first.
+        looks: (t, norm of s̄_t, norm of s_t), each over the parameters, at some 200 steps, the last first.
 
     Args:
         after: s_stop, the state where the backward run begins.
@@ -211,12 +211,13 @@ class Adjoint:
         self._here = 1
         self._watched = np.zeros(of.steps + 1, bool)
         self._watched[curve_positions(of.steps + 1)] = True
-        self.sizes: list[tuple[int, float]] = []
+        self.looks: list[tuple[int, Any, Any]] = []
         self._look(of.steps)
 
     def _look(self, t: int) -> None:
-        w = self._of.parameters(self.state)
-        self.sizes.append((t, float(np.dot(w, w)) ** 0.5))
+        with np.errstate(all="ignore"):
+            adjoint, state = (self._of.norm(vectors[self._here]) for vectors in (self._cts, self._states))
+        self.looks.append((t, adjoint, state))
 
     @property
     def state(self) -> np.ndarray:

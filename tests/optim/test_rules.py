@@ -172,4 +172,6 @@ def test_the_registry_holds_every_optimiser():
         "sgd": "SGD",
         "momentum": "Momentum",
         "adam": "Adam",
+        "ista": "ISTA",
+        "fista": "FISTA",
     }
