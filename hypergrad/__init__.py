@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
     from hypergrad.hypergradients import (
+        Auto,
         DrMAD,
         Forward,
         HypergradientCheck,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from hypergrad.unroll.stopping import EarlyStopping
 
 __all__ = [
+    "Auto",
     "BilevelProblem",
     "Categorical",
     "DrMAD",
@@ -105,6 +107,7 @@ _HOMES = {
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
     "hypergrad.hypergradients": (
+        "Auto",
         "DrMAD",
         "Forward",
         "HypergradientCheck",

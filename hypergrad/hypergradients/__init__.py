@@ -1,5 +1,6 @@
 """Methods that compute hypergradients."""
 
+from hypergrad.hypergradients.auto import Auto
 from hypergrad.hypergradients.base import HypergradientResult, Method
 from hypergrad.hypergradients.check import HypergradientCheck, check_hypergradient
 from hypergrad.hypergradients.drmad import DrMAD
@@ -11,6 +12,7 @@ from hypergrad.hypergradients.solve import hypergradient, train
 from hypergrad.hypergradients.truncated import Truncated
 
 METHODS = {
+    "auto": Auto,
     "reverse": Reverse,
     "forward": Forward,
     "implicit": Implicit,
@@ -20,6 +22,7 @@ METHODS = {
 
 __all__ = [
     "METHODS",
+    "Auto",
     "DrMAD",
     "Forward",
     "HypergradientCheck",

@@ -78,7 +78,7 @@ class Method(ABC):
             DerivativeError: the method cannot differentiate this problem.
         """
 
-    def together(self, trajectory: Together) -> bool:
+    def together(self, trajectory: Together, wrt: Sequence[bool]) -> bool:
         """Whether these runs are better made together; only where derivatives of each cost no more then."""
         return False
 
@@ -101,7 +101,9 @@ class Method(ABC):
         Arguments and errors as in `hypergrad.hypergradient`.
         """
         plans = []
-        for trajectory, made in groups(runs_of(problem, seed), hparams, self.together):
+        for trajectory, made in groups(
+            runs_of(problem, seed), hparams, lambda runs: self.together(runs, chosen(runs, wrt))
+        ):
             asked = chosen(trajectory, wrt)
             if wrt is not None:
                 self.named(trajectory, asked)

@@ -102,7 +102,8 @@ def split(
         whole = np.isfinite(value) and all(
             np.isfinite(leaf).all() for leaf in tree.leaves(slopes) if leaf is not None
         )
-        stats, warnings = {}, ()
+        stats: dict[str, Any] = {}
+        warnings: Sequence[str] = ()
         for key, entry in result.stats.items():
             if not isinstance(entry, list):
                 stats[key] = entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Plan", "total"]
+__all__ = ["Plan", "size", "times", "total"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Plan:
             f"  keeps      {size(self.bytes)}",
             f"  runs       {self.step_evaluations:,} step evaluations for T = {self.steps:,}: "
             f"{self.forward_steps:,} forward, {self.linearised_steps:,} linearised",
-            f"  takes      about {self.factor:.2g} training runs",
+            f"  takes      about {times(self.factor)} training runs",
             *([f"  because    {self.why}"] if self.why else []),
         ]
         return "\n".join(lines)
@@ -65,6 +65,11 @@ def total(plans: Sequence[tuple[Plan, int]]) -> Plan:
         linearised_steps=sum(plan.linearised_steps * count for plan, count in plans),
         factor=sum(plan.factor * count for plan, count in plans) / runs,
     )
+
+
+def times(factor: float) -> str:
+    """A factor for people: ``2.3``, ``570``."""
+    return f"{factor:.2g}" if factor < 10 else f"{factor:,.0f}"
 
 
 def size(count: int) -> str:

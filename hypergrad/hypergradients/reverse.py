@@ -16,8 +16,11 @@ does not compute them a second time.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import UNBOUNDED, check_checkpoints, fit, parse_bytes
@@ -79,11 +82,24 @@ class Reverse(Method):
             price.seconds(blocks) / (blocks.steps * price.plain),
         )
 
-    def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
+    def solve(
+        self,
+        trajectory: Trajectory,
+        wrt: Sequence[bool],
+        curve: int,
+        enough: Callable[[np.ndarray, float, np.ndarray], bool] | None = None,
+    ) -> HypergradientResult:
+        """As `Method.solve`.
+
+        Args:
+            enough: called with the last state, the outer loss and the curve before the backward run; True: leave it
+                out, and return nan for the hypergradient.
+        """
         began = time.perf_counter()
         losses = trajectory.curve(curve)
         blocks, price = self._blocks(trajectory), costs(trajectory)
-        run = reverse_run(trajectory, blocks, losses)
+        stop = None if enough is None else partial(_with_curve, enough, losses)
+        run = reverse_run(trajectory, blocks, losses, enough=stop)
         gradients, growth = None, None
         if run.adjoint is not None:
             gradients = run.adjoint.hyper(run.outer)
@@ -107,11 +123,20 @@ class Reverse(Method):
             warnings=growth.warnings if growth else (),
         )
 
-    def together(self, trajectory: Together) -> bool:
+    def together(self, trajectory: Together, wrt: Sequence[bool]) -> bool:
         if self.checkpoints is not None:
             return False
         budget, steps = parse_bytes(self.memory, "Reverse"), trajectory.steps
         return costs(trajectory).bytes(Blocks(steps, steps, 1)) <= (UNBOUNDED if budget is None else budget)
+
+
+def _with_curve(
+    enough: Callable[[np.ndarray, float, np.ndarray], bool],
+    losses: np.ndarray,
+    state: np.ndarray,
+    value: float,
+) -> bool:
+    return enough(state, value, losses)
 
 
 def describe(blocks: Blocks) -> str:

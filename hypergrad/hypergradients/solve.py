@@ -44,8 +44,10 @@ def hypergradient(
         A `HypergradientResult`; a run that diverges is a result with a value that is not finite. Of several runs
         (each fold with each seed) value, hypergradient, curve and metrics are means, with the standard errors of
         the first two; `params` is a tuple with those of each run and `runs` one of their results, the seeds of the
-        first fold first. In stats, counts and seconds are sums, bytes the largest, `together` how many runs were
-        made at once (small steps only, where that is faster), and what else differs between runs is a list.
+        first fold first. In stats, counts and seconds are sums and bytes the largest; runs, folds and seeds say what
+        was run, `together` how many runs were made at once (small steps only, where that is faster), values holds
+        the outer loss of each run, value_error and hypergradient_error the standard errors (of the hypergradient:
+        their norm for each float leaf of hparams), and what else differs between runs is a list.
 
     Raises:
         ProblemError: hyperparameters that do not fit the problem.
@@ -62,7 +64,9 @@ def hypergradient(
     runs = runs_of(problem, seed)
     results: list[HypergradientResult] = []
     with np.errstate(all="ignore"):  # a run that diverges is a result
-        for trajectory, made in groups(runs, hparams, method.together):
+        for trajectory, made in groups(
+            runs, hparams, lambda several: method.together(several, chosen(several, wrt))
+        ):
             started = time.perf_counter()
             asked = chosen(trajectory, wrt)
             if wrt is not None:

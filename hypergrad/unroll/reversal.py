@@ -118,7 +118,7 @@ class Reversed:
         state: s_T.
         value: outer loss.
         outer: cotangents of the float hyperparameters that the outer loss reads itself.
-        adjoint: after its last step; None where the outer loss is not finite.
+        adjoint: after its last step; None where there was no backward run.
         trained: seconds until the outer loss was known.
         bytes: kept in slots and block.
     """
@@ -131,12 +131,19 @@ class Reversed:
     bytes: int
 
 
-def reverse_run(trajectory: Trajectory, blocks: Blocks, losses: np.ndarray, started: int = 0) -> Reversed:
+def reverse_run(
+    trajectory: Trajectory,
+    blocks: Blocks,
+    losses: np.ndarray,
+    started: int = 0,
+    enough: Callable[[np.ndarray, float], bool] | None = None,
+) -> Reversed:
     """Train, evaluate the outer loss, and carry cotangents back over the last `blocks.steps` steps.
 
     Args:
         losses: as `Trajectory.curve` returned it; filled.
         started: the first step that is reversed; those before run once and leave nothing.
+        enough: called with the last state and a finite outer loss; True: there is no backward run.
     """
     began = time.perf_counter()
     width, dtype = trajectory.code.layout.size, trajectory.code.layout.dtype
@@ -151,7 +158,15 @@ def reverse_run(trajectory: Trajectory, blocks: Blocks, losses: np.ndarray, star
     plain.load(trajectory.initial())
     with leased(types) as (stored, states, *residuals), np.errstate(all="ignore"):
         pass_ = _Pass(
-            trajectory, blocks, plain, Runner(trajectory, True, losses), stored, states, residuals, started
+            enough,
+            trajectory,
+            blocks,
+            plain,
+            Runner(trajectory, True, losses),
+            stored,
+            states,
+            residuals,
+            started,
         )
         plain.run(0, started)
         pass_.go()
@@ -164,6 +179,7 @@ class _Pass:
 
     def __init__(
         self,
+        enough: Callable[[np.ndarray, float], bool] | None,
         trajectory: Trajectory,
         blocks: Blocks,
         plain: Runner,
@@ -173,7 +189,7 @@ class _Pass:
         residuals: list[np.ndarray],
         started: int,
     ) -> None:
-        self.of, self.blocks, self.started = trajectory, blocks, started
+        self.of, self.blocks, self.started, self.enough = trajectory, blocks, started, enough
         self.plain, self.kept = plain, kept
         self.stored, self.states, self.residuals = stored, states, residuals
         self.adjoint: Adjoint | None = None
@@ -222,14 +238,14 @@ class _Pass:
         return None if self.adjoint is not None or self.of.stopper is None else self.of.stopper.ended
 
     def _back(self) -> bool:
-        """The vjps of the block that was kept last, after the outer loss where it is the first one; False: diverged."""
+        """The vjps of the block that was kept last, after the outer loss where it is the first one; False: there are none."""
         start, stop = self.span
         if not self.done:
             self.done = True
             self.last = self.kept.state.copy()
             self.value, cotangent, self.ct_outer = self.of.outer(self.last)
             self.trained = time.perf_counter()
-            if not np.isfinite(self.value):
+            if not np.isfinite(self.value) or (self.enough and self.enough(self.last, self.value)):
                 return False
             self.adjoint = Adjoint(self.of, self.last, cotangent, True)
         assert self.adjoint is not None

@@ -210,6 +210,10 @@ class Together(Trajectory):
         """The state of each run, (R, n)."""
         return state.reshape(self.count, -1)
 
+    @property
+    def one(self) -> Trajectory:
+        return self.runs[0]
+
     def norm(self, vector: np.ndarray) -> Any:
         return np.array([run.norm(part) for run, part in zip(self.runs, self.parts(vector), strict=True)])
 

@@ -170,6 +170,11 @@ class Trajectory:
     def _cast(self) -> list[np.ndarray]:
         return [value.astype(self.code.layout.dtype) for value in self.values]
 
+    @property
+    def one(self) -> Trajectory:
+        """This run; of several together, the first."""
+        return self
+
     def norm(self, vector: np.ndarray) -> Any:
         """Norm of a state vector, or of its cotangent, over what `init` returned."""
         return float(np.linalg.norm(vector[: self.code.start_layout.size]))

@@ -180,7 +180,9 @@ def test_the_gradient_of_ridge_cross_validation():
     np.testing.assert_allclose(result.hypergradient_error["l2"], np.std(slopes, ddof=1) / 5**0.5, rtol=1e-10)
 
 
-@pytest.mark.parametrize("method", [hg.Forward(), hg.Truncated(steps=5), hg.Reverse(memory="24KiB")])
+@pytest.mark.parametrize(
+    "method", [hg.Forward(), hg.Truncated(steps=5), hg.Reverse(memory="24KiB"), hg.Auto()]
+)
 def test_every_method_takes_folds(cross, hparams, method):
     problem = cross()
     result = hg.hypergradient(problem, hparams, method=method, wrt=["lr", "l2"])
@@ -192,6 +194,41 @@ def test_every_method_takes_folds(cross, hparams, method):
     )
     plan = method.explain(problem, hparams)
     assert plan.step_evaluations == result.stats["step_evaluations"]
+
+
+def test_auto_makes_small_runs_together_where_it_chooses_reverse_mode(cross, hparams):
+    problem = cross(steps=30, optimizer=hg.optim.Momentum(hg.optim.PerStep("lr"), "mu"))
+    hparams["lr"] = np.full(30, 0.2)
+    reverse, auto = (
+        hg.hypergradient(problem, hparams, method=method) for method in (hg.Reverse(), hg.Auto())
+    )
+    assert auto.stats["together"] == 4
+    assert auto.stats["why"].startswith("for 35 hyperparameter entries over 30 steps reverse mode")
+    np.testing.assert_array_equal(flat(auto.hypergradient), flat(reverse.hypergradient))
+    assert hg.Auto().explain(problem, hparams).why == auto.stats["why"]
+
+
+def test_the_chaos_monitor_looks_at_each_run(cross, hparams, monkeypatch):
+    joint = hg.hypergradient(cross(), hparams)
+    monkeypatch.setattr(groups, "PER_EQUATION", 0)
+    alone = hg.hypergradient(cross(), hparams)
+    assert len(set(joint.stats["growth_per_step"])) == 4
+    np.testing.assert_allclose(joint.stats["growth_per_step"], alone.stats["growth_per_step"], rtol=1e-12)
+    chaotic = hg.UnrolledProblem(
+        init=lambda h, rng: {"x": rng.uniform(0.1, 0.9)},
+        step=lambda s, h, b, t: {"x": h["r"] * s["x"] * (1.0 - s["x"])},
+        outer_loss=lambda s, h, v: 1.0 * s["x"],
+        steps=60,
+    )
+    alone = hg.hypergradient(chaotic, {"r": 3.7}, seed=range(3))
+    monkeypatch.undo()
+    joint = hg.hypergradient(chaotic, {"r": 3.7}, seed=range(3))
+    assert joint.stats["together"] == 3
+    assert [run.stats["trusted"] for run in joint.runs] == [run.stats["trusted"] for run in alone.runs]
+    assert [run.warnings for run in joint.runs] == [run.warnings for run in alone.runs]
+    assert joint.stats["trusted"] is False
+    assert joint.warnings == alone.warnings
+    assert joint.warnings[0].startswith("seed 0: training is chaotic")
 
 
 def test_what_the_plan_of_several_runs_says(cross, hparams, capsys):
