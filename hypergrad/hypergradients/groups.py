@@ -2,7 +2,7 @@
 
 Notation: w elements that one step computes, with those of its batch; q its equations. A call has a price of its own, so
 that R runs together gain while w / q is small: measured on one core with five folds of a ridge, of softmax regression
-and of small networks, value and hypergradient are 1.3 to 2.1 times as fast for w / q from 20 to 450. From 750 on they
+and of small networks, value and hypergradient are 1.2 to 2.2 times as fast for w / q from 20 to 600. From 750 on they
 are slower, since the numbers of one run stay in the cache and those of several do not.
 """
 
@@ -23,7 +23,7 @@ from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["groups", "small"]
 
-PER_EQUATION = 512  # w / q up to which runs are made together
+PER_EQUATION = 640  # w / q up to which runs are made together
 ELEMENTS = 1 << 18  # R w at most
 _VIEWS = {"reshape", "split", "permute", "stop_gradient", "broadcast_to"}
 _ALONE = {

@@ -215,7 +215,8 @@ class Together(Trajectory):
         return self.runs[0]
 
     def norm(self, vector: np.ndarray) -> Any:
-        return np.array([run.norm(part) for run, part in zip(self.runs, self.parts(vector), strict=True)])
+        of = self.parts(vector)[:, : self.code.start_layout.size]
+        return np.sqrt(np.einsum("ri,ri->r", of, of))
 
     def params(self, state: np.ndarray) -> Any:
         return tuple(run.params(part) for run, part in zip(self.runs, self.parts(state), strict=True))
