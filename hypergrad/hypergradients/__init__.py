@@ -8,12 +8,14 @@ from hypergrad.hypergradients.forward import Forward
 from hypergrad.hypergradients.implicit import Implicit
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.reverse import Reverse
+from hypergrad.hypergradients.reversible import Reversible
 from hypergrad.hypergradients.solve import hypergradient, train
 from hypergrad.hypergradients.truncated import Truncated
 
 METHODS = {
     "auto": Auto,
     "reverse": Reverse,
+    "reversible": Reversible,
     "forward": Forward,
     "implicit": Implicit,
     "truncated": Truncated,
@@ -31,6 +33,7 @@ __all__ = [
     "Method",
     "Plan",
     "Reverse",
+    "Reversible",
     "Truncated",
     "check_hypergradient",
     "hypergradient",
