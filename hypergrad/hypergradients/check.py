@@ -113,7 +113,7 @@ class HypergradientCheck:
                 h = float("nan") if row.best is None else row.best.h
                 lines.append(
                     f"{name:{width}}  {row.hypergradient:16.9e}  {row.difference:16.9e}  {row.relative:8.1e} "
-                    f"{row.noise:8.1e}  {h:7.0e}  {self.judge(leaf, row)}"
+                    f"{row.noise / (leaf.norm or 1.0):8.1e}  {h:7.0e}  {self.judge(leaf, row)}"
                 )
             lines.append("relative difference at each relative step size:")
             lines.append(f"{'':{width}}  " + "  ".join(f"{step:7.0e}" for step in self.steps))
