@@ -56,7 +56,7 @@ def grad(
     at least four times.
     """
     import hypergrad as hg
-    from hypergrad.report.differences import compare
+    from hypergrad.hypergradients.differences import compare
     from hypergrad.tasks import TASKS
 
     chosen = TASKS[task]()

@@ -1,7 +1,7 @@
 """How much memory one hypergradient takes: S7 and S8 under byte budgets, each in a process of its own.
 
-    python experiments/memory/run.py            all of it; a few minutes; writes results.json
-    python experiments/memory/run.py --smoke    short runs: does every plan keep to its budget?
+python experiments/memory/run.py            all of it; a few minutes; writes results.json
+python experiments/memory/run.py --smoke    short runs: does every plan keep to its budget?
 """
 
 from __future__ import annotations
@@ -67,10 +67,11 @@ def status(key: str) -> int:
 def measure(name: str, steps: int, method: str, budget: int | None, dtype: str) -> dict[str, Any]:
     """One hypergradient: highest resident memory above what the process held before it, and its time.
 
-    Before, the libraries are imported, the data are loaded, and the same problem with two steps has been differentiated.
+    Before, libraries are imported, data loaded, and the same problem with two steps has been differentiated.
     """
-    import hypergrad as hg
     from peers.hypergrad_peer import problem
+
+    import hypergrad as hg
 
     chosen: Any = hg.Reverse(memory=None if budget is None else budget * MiB)
     if method == "reversible":
@@ -109,7 +110,9 @@ def child(case: tuple[str, int, str, int | None], dtype: str, core: int) -> dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--smoke", action="store_true", help="short runs")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
     parser.add_argument("--repeats", type=int, default=3)

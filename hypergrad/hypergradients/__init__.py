@@ -3,6 +3,7 @@
 from hypergrad.hypergradients import online
 from hypergrad.hypergradients.auto import Auto
 from hypergrad.hypergradients.base import HypergradientResult, Method
+from hypergrad.hypergradients.check import HypergradientCheck, check_hypergradient
 from hypergrad.hypergradients.drmad import DrMAD
 from hypergrad.hypergradients.evolution import Evolution, EvolutionResult
 from hypergrad.hypergradients.forward import Forward
@@ -31,6 +32,7 @@ __all__ = [
     "Evolution",
     "EvolutionResult",
     "Forward",
+    "HypergradientCheck",
     "HypergradientResult",
     "Implicit",
     "Method",
@@ -38,6 +40,7 @@ __all__ = [
     "Reverse",
     "Reversible",
     "Truncated",
+    "check_hypergradient",
     "hypergradient",
     "online",
     "train",

@@ -30,6 +30,7 @@ from hypergrad.hypergradients.implicit import Implicit
 from hypergrad.hypergradients.plan import Plan, times
 from hypergrad.hypergradients.reverse import Reverse
 from hypergrad.unroll.stationary import distance
+from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["Auto"]
@@ -42,10 +43,10 @@ _STILL = 1e-6  # inner gradient norm, relative to that of the first state, above
 class Auto(Method):
     """Chooses between `Reverse`, `Forward` and `Implicit`, and says why in ``stats["why"]``.
 
-    The cheaper of reverse and forward mode is taken that fits into the memory. Where every hyperparameter that is asked
-    for has an implicit derivative, and training sees all rows at every step, the trained state is looked at first: if
-    the inner gradient has fallen to 1e-6 of what it was and the implicit hypergradient there is accurate to 1e-8 by its own estimate, it is the answer, and the backward run is
-    left out.
+    The cheaper of reverse and forward mode is taken that fits into the memory. Where every hyperparameter that is
+    asked for has an implicit derivative, and training sees all rows at every step, the trained state is looked at
+    first: if the inner gradient has fallen to 1e-6 of what it was, and the implicit hypergradient there is accurate
+    to 1e-8 by its own estimate, it is the answer, and the backward run is left out.
 
     Attributes:
         memory: what a run may keep, in bytes or as text ("64MiB"); None: as `Reverse` and `Forward` have it.
@@ -88,18 +89,23 @@ class Auto(Method):
         named = [path for path, w in zip(trajectory.hyper.paths, wrt, strict=True) if w]
         return None if set(missing) & set(named) or asked != list(wrt) else method
 
+    def together(self, trajectory: Together, wrt: Sequence[bool]) -> bool:
+        method = self.candidates(trajectory.one, wrt)[0][0]
+        alone = self._implicit(trajectory.one, wrt) is not None
+        return isinstance(method, Reverse) and not alone and method.together(trajectory, wrt)
+
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
-        chosen = self.candidates(trajectory, wrt)
-        why = _why(chosen, trajectory, wrt)
-        if self._implicit(trajectory, wrt) is not None:
+        chosen = self.candidates(trajectory.one, wrt)
+        why = _why(chosen, trajectory.one, wrt)
+        if self._implicit(trajectory.one, wrt) is not None:
             why += "; at a stationary point the backward run is left out for the implicit hypergradient"
-        return replace(chosen[0][1], method=f"{self}: {chosen[0][1].method}", why=why)
+        return replace(chosen[0][0].plan(trajectory, wrt), method=f"{self}: {chosen[0][1].method}", why=why)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
-        chosen = self.candidates(trajectory, wrt)
-        method, why = chosen[0][0], _why(chosen, trajectory, wrt)
-        implicit = self._implicit(trajectory, wrt) if isinstance(method, Reverse) else None
+        chosen = self.candidates(trajectory.one, wrt)
+        method, why = chosen[0][0], _why(chosen, trajectory.one, wrt)
+        implicit = self._implicit(trajectory.one, wrt) if isinstance(method, Reverse) else None
         accepted: list[HypergradientResult] = []
 
         def arrived(state: np.ndarray, value: float, losses: np.ndarray) -> bool:

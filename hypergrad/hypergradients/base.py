@@ -15,8 +15,10 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import DerivativeError, ProblemError, unknown_name
-from hypergrad.hypergradients.plan import Plan
-from hypergrad.hypergradients.prepare import unrolled
+from hypergrad.hypergradients.groups import groups
+from hypergrad.hypergradients.plan import Plan, total
+from hypergrad.hypergradients.prepare import runs_of
+from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["HypergradientResult", "Method", "chosen", "conclude", "disconnected", "measure"]
@@ -38,6 +40,9 @@ class HypergradientResult:
         curve: inner loss of each step, (T,); nan where it was not taken, and where the problem has none.
         metrics: data set -> metric -> number, for the problem's `metrics`; nan where params are not finite.
         warnings: why the hypergradient should not be trusted, and what to try; one sentence each.
+        value_error: standard error of `value` over folds and seeds; None where there is but one run.
+        hypergradient_error: that of `hypergradient`, a tree like it.
+        runs: the result of each run of a problem with folds, or of a sequence of seeds; see `hypergradient`.
     """
 
     value: float
@@ -48,6 +53,9 @@ class HypergradientResult:
     curve: np.ndarray = field(default_factory=lambda: np.zeros(0))
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    value_error: float | None = None
+    hypergradient_error: Any = None
+    runs: tuple[HypergradientResult, ...] = ()
 
 
 class Method(ABC):
@@ -70,6 +78,10 @@ class Method(ABC):
             DerivativeError: the method cannot differentiate this problem.
         """
 
+    def together(self, trajectory: Together, wrt: Sequence[bool]) -> bool:
+        """Whether these runs are better made together; only where derivatives of each cost no more then."""
+        return False
+
     def named(self, trajectory: Trajectory, asked: Sequence[bool]) -> None:  # noqa: B027 - most methods refuse none
         """Raise DerivativeError where the caller named a hyperparameter that this method cannot differentiate.
 
@@ -78,17 +90,25 @@ class Method(ABC):
         """
 
     def explain(
-        self, problem: Any, hparams: Any, seed: int = 0, wrt: Sequence[str] | str | None = None
+        self,
+        problem: Any,
+        hparams: Any,
+        seed: int | Sequence[int] = 0,
+        wrt: Sequence[str] | str | None = None,
     ) -> Plan:
         """Print and return what this method would do and cost, without training.
 
         Arguments and errors as in `hypergrad.hypergradient`.
         """
-        trajectory = unrolled(problem, hparams, seed)
-        asked = chosen(trajectory, wrt)
-        if wrt is not None:
-            self.named(trajectory, asked)
-        plan = self.plan(trajectory, asked)
+        plans = []
+        for trajectory, made in groups(
+            runs_of(problem, seed), hparams, lambda runs: self.together(runs, chosen(runs, wrt))
+        ):
+            asked = chosen(trajectory, wrt)
+            if wrt is not None:
+                self.named(trajectory, asked)
+            plans.append((self.plan(trajectory, asked), len(made)))
+        plan = total(plans)
         print(plan)
         return plan
 

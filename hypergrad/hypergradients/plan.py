@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-__all__ = ["Plan", "size", "times"]
+__all__ = ["Plan", "size", "times", "total"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,24 @@ class Plan:
             *([f"  because    {self.why}"] if self.why else []),
         ]
         return "\n".join(lines)
+
+
+def total(plans: Sequence[tuple[Plan, int]]) -> Plan:
+    """What several runs cost: (plan, how many runs are made together by it), one after the other."""
+    first = plans[0][0]
+    runs = sum(count for _, count in plans)
+    if runs == 1:
+        return first
+    together = max(count for _, count in plans)
+    how = f"{together} together" if together > 1 else "one after the other"
+    return replace(
+        first,
+        what=f"{first.what}, in each of {runs} runs, {how}",
+        bytes=max(plan.bytes for plan, _ in plans),
+        forward_steps=sum(plan.forward_steps * count for plan, count in plans),
+        linearised_steps=sum(plan.linearised_steps * count for plan, count in plans),
+        factor=sum(plan.factor * count for plan, count in plans) / runs,
+    )
 
 
 def times(factor: float) -> str:

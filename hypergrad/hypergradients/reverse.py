@@ -23,10 +23,11 @@ from functools import partial
 import numpy as np
 
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
-from hypergrad.hypergradients.budget import check_checkpoints, fit, parse_bytes
+from hypergrad.hypergradients.budget import UNBOUNDED, check_checkpoints, fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.unroll.reversal import Blocks, costs, reverse_run
+from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["Reverse", "describe"]
@@ -121,6 +122,12 @@ class Reverse(Method):
             },
             warnings=growth.warnings if growth else (),
         )
+
+    def together(self, trajectory: Together, wrt: Sequence[bool]) -> bool:
+        if self.checkpoints is not None:
+            return False
+        budget, steps = parse_bytes(self.memory, "Reverse"), trajectory.steps
+        return costs(trajectory).bytes(Blocks(steps, steps, 1)) <= (UNBOUNDED if budget is None else budget)
 
 
 def _with_curve(

@@ -6,17 +6,18 @@ w_t, s̄_t   parameters before step t, and the cotangent of them
 κ_t         ‖w_t‖ ‖s̄_t‖: by how much a relative change of w_t moves the outer loss
 G_t         κ_t / κ_T: how much a relative change grows from step t to the end
 
-Where training is chaotic, G_t grows exponentially as t falls, and the hypergradient is the slope of a ripple instead of
-the trend (Maclaurin et al. 2015, sec. 4.3; Metz et al. 2019). While training is stable, G_t stays near 1, whatever its
-length. `CHAOS` was set on seven networks (tanh and relu; SGD, momentum and Adam; T from 50 to 1,000) whose learning rate
-crosses the edge: on five of them it is passed within 0.12 in log lr of the point where |dF/dlog lr| first exceeds 0.5, on the
-other two 0.3 and 0.5 before or after the first such point.
+Where training is chaotic, G_t grows exponentially as t falls, and the hypergradient is the slope of a ripple instead
+of the trend (Maclaurin et al. 2015, sec. 4.3; Metz et al. 2019). While training is stable, G_t stays near 1, whatever
+its length. `CHAOS` was set on seven networks (tanh and relu; SGD, momentum and Adam; T from 50 to 1,000) whose learning
+rate crosses the edge: on five of them it is passed within 0.12 in log lr of the point where |dF/dlog lr| first exceeds
+0.5, on the other two 0.3 and 0.5 before or after the first such point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,16 +36,28 @@ class Growth:
         warnings: a sentence where training is chaotic.
     """
 
-    stats: dict[str, float | int | None]
-    warnings: tuple[str, ...]
+    stats: dict[str, Any]
+    warnings: tuple[Any, ...]
 
 
-def adjoint_growth(looks: Sequence[tuple[int, float, float]], steps: int) -> Growth:
+def adjoint_growth(looks: Sequence[tuple[int, Any, Any]], steps: int) -> Growth:
     """The growth of the adjoint from the end of training to its start.
 
     Args:
-        looks: (t, ‖s̄_t‖, ‖w_t‖), from the last step to the first.
+        looks: (t, ‖s̄_t‖, ‖w_t‖), from the last step to the first. Norms of shape (R,) are those of R runs together;
+            then each entry of stats is a list and warnings a tuple of tuples, one entry a run.
     """
+    if np.ndim(looks[0][1]):
+        each = [
+            adjoint_growth(
+                [(t, float(adjoint[r]), float(weights[r])) for t, adjoint, weights in looks], steps
+            )
+            for r in range(len(looks[0][1]))
+        ]
+        return Growth(
+            {key: [one.stats[key] for one in each] for key in each[0].stats},
+            tuple(one.warnings for one in each),
+        )
     t, adjoint, weights = (np.array(column, float) for column in zip(*looks, strict=True))
     with np.errstate(all="ignore"):
         condition = adjoint * weights

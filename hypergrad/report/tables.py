@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hypergrad import tree
-from hypergrad.report.differences import Leaf
+from hypergrad.hypergradients.differences import Leaf
 from hypergrad.report.summary import TuneSummary
 
 __all__ = ["describe", "differences", "number", "studies", "summary", "trials", "write"]

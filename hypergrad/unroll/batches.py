@@ -123,18 +123,26 @@ class Batches:
             return self.explicit.shape[1]
         return self.rows if self.size is None else int(self.size)
 
+    @property
+    def epoch(self) -> int:
+        """Steps of an epoch; 0 where batches are explicit or whole."""
+        return 0 if self.rows is None or self.size is None else self.rows // self.size
+
     def at(self, seed: int, t: int) -> np.ndarray:
         """Row indices of step t; the last, partial batch of an epoch is dropped."""
         if self.explicit is not None:
             return self.explicit[t]
         if self.rows is None or self.size is None:
             raise ProblemError("a full batch has no row indices")
-        epoch, number = divmod(t, self.rows // self.size)
+        epoch, number = divmod(t, self.epoch)
         cached = self._epoch
         if cached is None or cached[:2] != (seed, epoch):
-            order = generator(seed, "batches", epoch).permutation(self.rows).astype(np.intp)
-            cached = self._epoch = (seed, epoch, order)
+            cached = self._epoch = (seed, epoch, self.order(seed, epoch))
         return cached[2][number * self.size : (number + 1) * self.size]
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """All rows in the order in which an epoch's batches take them."""
+        return generator(seed, "batches", epoch).permutation(self.rows or 0).astype(np.intp)
 
 
 def leaves_of(data: Any, dtype: np.dtype) -> tuple[list[np.ndarray], tree.Structure]:

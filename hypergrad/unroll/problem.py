@@ -19,11 +19,14 @@ from hypergrad.errors import ProblemError, ShapeError
 from hypergrad.optim import OPTIMIZERS, Optimizer
 from hypergrad.unroll.batches import Batches, arrays_of, generator, row_count
 from hypergrad.unroll.calls import check_call, drawing
+from hypergrad.unroll.folds import fold_problems
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.rates import check_rates, rate_now, rate_rows, rate_start
 from hypergrad.unroll.stopping import check_stop
 
 __all__ = ["BilevelProblem", "UnrolledProblem"]
+
+_MISSING: Any = object()
 
 
 class UnrolledProblem:
@@ -40,8 +43,16 @@ class UnrolledProblem:
         metrics: name -> ``metric(state, hparams, data) -> float``, evaluated on the data sets that there are.
         batch_size: rows a step; None: all.
         batches: (T, B) row indices instead of batch_size.
+        folds: cross-validation instead of `valid`: F is the mean of the outer losses of K trainings, each judged on
+            the rows of `train` that it has not seen. An int K, a splitter such as scikit-learn's, or pairs
+            (training rows, held out rows).
+        fold_seed: of the shuffle before an int K divides the rows, as scikit-learn's ``KFold(K, shuffle=True,
+            random_state=fold_seed)`` does; None: contiguous parts.
         stop: ends training before: an `EarlyStopping`, or ``stop(params, hparams, t) -> bool``, called on plain
             arrays after step t = 1, 2, ...; derivatives hold that step fixed.
+
+    Attributes:
+        folds: the problem of each fold; empty where there are none.
 
     Raises:
         ProblemError: arguments that contradict each other.
@@ -61,10 +72,13 @@ class UnrolledProblem:
         batch_size: int | None = None,
         batches: Any = None,
         stop: Any = None,
+        folds: Any = None,
+        fold_seed: int | None = 0,
     ) -> None:
         self.step = step
         self._call = drawing("step", step, ("state", "hparams", "batch", "t"))
         self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches, stop)
+        self._divide(folds, fold_seed, batch_size)
 
     def _hold(
         self,
@@ -100,6 +114,20 @@ class UnrolledProblem:
         self.batches = Batches(row_count(self.train), self.steps, batch_size, batches)
         self.compiled: dict[Any, Any] = {}
         self.rehearsed: set[Any] = set()
+
+    def _divide(self, folds: Any, fold_seed: int | None, batch_size: Any) -> None:
+        """Make the problem of each fold."""
+        self.folds: tuple[UnrolledProblem, ...] = ()
+        self.kin: tuple[UnrolledProblem, ...] = ()  # of a fold: the problems of all, which share programs
+        self.rows: np.ndarray | None = None  # of a fold: the rows of `whole` that are its train
+        self.whole: Any = None
+        if folds is None:
+            return
+        if self.valid is not None:
+            raise ProblemError("give valid or folds, not both: folds hold out rows of train")
+        if self.batches.explicit is not None:
+            raise ProblemError("batches name rows of train, which folds divide; give batch_size instead")
+        self.folds = fold_problems(self, folds, fold_seed, batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "compiled": {}}  # code bound to buffers stays in its process
@@ -156,7 +184,8 @@ class BilevelProblem(UnrolledProblem):
         inner_loss: ``inner_loss(params, hparams, batch) -> float``, or with an argument ``rng`` for random
             draws: the mean over the batch plus the whole regulariser.
         outer_loss: ``outer_loss(params, hparams, valid) -> float``, on the whole validation set at once.
-        train, valid, test, metrics, steps, batch_size, batches, stop: as in `UnrolledProblem`.
+        train, valid, test, metrics, steps, batch_size, batches, stop, folds, fold_seed: as in `UnrolledProblem`;
+            valid may be left out where there are folds.
         optimizer: of `hypergrad.optim`; its rates are numbers, keys of hparams, or schedules.
     """
 
@@ -167,7 +196,7 @@ class BilevelProblem(UnrolledProblem):
         inner_loss: Callable[..., Any],
         outer_loss: Callable[..., Any],
         train: Any,
-        valid: Any,
+        valid: Any = _MISSING,
         optimizer: Optimizer,
         steps: int,
         test: Any = None,
@@ -175,10 +204,16 @@ class BilevelProblem(UnrolledProblem):
         batch_size: int | None = None,
         batches: Any = None,
         stop: Any = None,
+        folds: Any = None,
+        fold_seed: int | None = 0,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             names = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
             raise ProblemError(f"optimizer must be one of hg.optim ({names}), got {optimizer!r}")
+        if valid is _MISSING:
+            if folds is None:
+                raise ProblemError("give valid, the data of outer_loss, or folds=K to hold out rows of train")
+            valid = None
         self.optimizer = optimizer
         self.inner_loss = inner_loss
         self._call = drawing("inner_loss", inner_loss, ("params", "hparams", "batch"))
@@ -188,6 +223,7 @@ class BilevelProblem(UnrolledProblem):
                 f"{type(optimizer).__name__} compares the gradients of two steps, which must see the same rows; "
                 "leave out batch_size and batches"
             )
+        self._divide(folds, fold_seed, batch_size)
 
     def rates(self, hparams: Any) -> dict[str, Any]:
         return rate_rows(self.optimizer, hparams, self.steps)

@@ -29,8 +29,12 @@ class Runner:
         self._here = 0
         self._keep = keep
         self._curve = curve
-        self._loss = np.zeros((), layout.dtype)
-        self._wanted = np.zeros(trajectory.limit, bool) if curve is None else ~np.isnan(curve)
+        self._loss = np.zeros(code.step.outputs[1].type.shape, layout.dtype)
+        self._wanted = (
+            np.zeros(trajectory.limit, bool)
+            if curve is None
+            else ~np.isnan(curve).reshape(len(curve), -1)[:, 0]
+        )
         self._code = code
         self._runs: dict[tuple[int, bool], Callable[..., None]] = {}
         self._scratch: dict[bool, list[np.ndarray]] = {}

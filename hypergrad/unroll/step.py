@@ -7,7 +7,9 @@ the cotangent of s', (s̄, r̄, c̄) = Φ'ᵀ s̄', either from s alone or with 
 
 from __future__ import annotations
 
+import copy
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +34,7 @@ from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.start import Start, reads
 
-__all__ = ["Compiled", "compiled", "over_tangents"]
+__all__ = ["Compiled", "compiled", "over_tangents", "remembered"]
 
 
 class Compiled:
@@ -75,6 +77,24 @@ class Compiled:
                     f"init returns other shapes or dtypes for seed {seed} than for an earlier seed"
                 )
             self._starts = dict([*self._starts.items(), (seed, found)][-_CACHE_LIMIT:])
+        return found
+
+    def fits(self, problem: Any) -> bool:
+        """Whether these programs are also those of `problem`, which differs in nothing but its data."""
+        pairs = [(self.problem.train, problem.train), (self.problem.valid, problem.valid)]
+        same = [
+            [np.shape(a) == np.shape(b) for a, b in zip(tree.leaves(x), tree.leaves(y), strict=True)]
+            for x, y in pairs
+            if x is not None
+        ]
+        return all(map(all, same))
+
+    def on(self, problem: Any) -> Compiled:
+        """The same programs and executables for `problem`; see `fits`."""
+        found = copy.copy(self)
+        found.problem = problem
+        found.train, _ = leaves_of(problem.train, self.layout.dtype)
+        found.valid, _ = leaves_of(problem.valid, self.layout.dtype)
         return found
 
     def _trace_rows(self) -> None:
@@ -348,9 +368,20 @@ def compiled(problem: Any, hyper: Hyper, seed: int) -> Compiled:
         seed: whose first state a new signature is compiled with.
     """
     key = hyper.signature
+
+    def make() -> Compiled:
+        known = (one.compiled.get(key) for one in problem.kin)
+        kin = next((code for code in known if code is not None and code.fits(problem)), None)
+        return Compiled(problem, hyper, seed) if kin is None else kin.on(problem)
+
+    return remembered(problem, key, make)
+
+
+def remembered(problem: Any, key: Any, make: Callable[[], Any]) -> Any:
+    """What the cache of a problem holds under `key`, made where it holds nothing; the latest few stay."""
     found = problem.compiled.get(key)
     if found is None:
-        found = Compiled(problem, hyper, seed)
+        found = make()
     with _LOCK:
         problem.compiled.pop(key, None)
         problem.compiled[key] = found  # the latest last

@@ -22,7 +22,7 @@ from hypergrad.unroll.start import Start
 from hypergrad.unroll.step import Compiled, compiled
 from hypergrad.unroll.stopping import Stopper
 
-__all__ = ["Adjoint", "Trajectory"]
+__all__ = ["Adjoint", "Trajectory", "drawn"]
 
 
 class Trajectory:
@@ -83,7 +83,7 @@ class Trajectory:
         if self._draws:
             rng = generator(self.seed, "draws", t)
             for (method, shape), buffer in zip(self.code.draws, self._draws, strict=True):
-                buffer[...] = getattr(rng, method)(shape, _drawn(buffer.dtype))
+                buffer[...] = getattr(rng, method)(shape, drawn(buffer.dtype))
 
     def curve(self, points: int) -> np.ndarray:
         """Room for the inner losses of at most `points` steps: (T,), zero at those, nan elsewhere."""
@@ -153,8 +153,32 @@ class Trajectory:
         """The hyperparameters as they were given."""
         return self.hyper.structure.unflatten(self.hyper.leaves)
 
+    def total(
+        self, ct_outer: list[np.ndarray], rows: np.ndarray, invariants: np.ndarray, first: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """Total cotangent of each float hyperparameter: through outer loss, rates, invariants and first state."""
+        code = self.code
+        total = [np.array(ct, dtype=float) for ct in ct_outer]
+        with np.errstate(all="ignore"):
+            if any(code.reads_rows) or any(code.reads_step):
+                for i, ct in enumerate(code.outside_vjp(*self.values, rows, invariants)):
+                    total[i] = total[i] + ct
+            if first is not None and any(self.start.reads):
+                for i, ct in enumerate(evaluate(self.start.vjp, [*self.values, first])[1:]):
+                    total[i] = total[i] + ct
+        return [ct.astype(value.dtype) for ct, value in zip(total, self.values, strict=True)]
+
     def _cast(self) -> list[np.ndarray]:
         return [value.astype(self.code.layout.dtype) for value in self.values]
+
+    @property
+    def one(self) -> Trajectory:
+        """This run; of several together, the first."""
+        return self
+
+    def norm(self, vector: np.ndarray) -> Any:
+        """Norm of a state vector, or of its cotangent, over what `init` returned."""
+        return float(np.linalg.norm(vector[: self.code.start_layout.size]))
 
     def params(self, state: np.ndarray) -> Any:
         """What training returns: the parameters of a state vector, as arrays of their own."""
@@ -203,14 +227,12 @@ class Adjoint:
         self._here = 1
         self._watched = np.zeros(of.steps + 1, bool)
         self._watched[curve_positions(of.steps + 1)] = True
-        self._parameters = code.start_layout.size
-        self.looks: list[tuple[int, float, float]] = []
+        self.looks: list[tuple[int, Any, Any]] = []
         self._look(of.steps)
 
     def _look(self, t: int) -> None:
-        both = (vectors[self._here][: self._parameters] for vectors in (self._cts, self._states))
         with np.errstate(all="ignore"):
-            adjoint, state = (float(np.linalg.norm(vector)) for vector in both)
+            adjoint, state = (self._of.norm(vectors[self._here]) for vectors in (self._cts, self._states))
         self.looks.append((t, adjoint, state))
 
     @property
@@ -236,18 +258,9 @@ class Adjoint:
 
     def hyper(self, ct_outer: list[np.ndarray], start: bool = True) -> list[np.ndarray]:
         """Total cotangent of each float hyperparameter: through outer loss, steps, rates and (`start`) first state."""
-        of, code = self._of, self._of.code
-        total = [np.array(ct, dtype=float) for ct in ct_outer]
-        with np.errstate(all="ignore"):
-            if any(code.reads_rows) or any(code.reads_step):
-                for i, ct in enumerate(code.outside_vjp(*of.values, self.rows, self.invariants)):
-                    total[i] = total[i] + ct
-            if start and any(of.start.reads):
-                for i, ct in enumerate(evaluate(of.start.vjp, [*of.values, self.state])[1:]):
-                    total[i] = total[i] + ct
-        return [ct.astype(value.dtype) for ct, value in zip(total, of.values, strict=True)]
+        return self._of.total(ct_outer, self.rows, self.invariants, self.state if start else None)
 
 
-def _drawn(dtype: np.dtype) -> Any:
+def drawn(dtype: np.dtype) -> Any:
     """The dtype that NumPy's generators draw in for a state of the given dtype."""
     return np.float32 if dtype == np.float32 else np.float64

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hypergrad as hg
+from hypergrad.hypergradients import groups
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.layout import Layout
 
@@ -143,3 +144,21 @@ def test_a_random_problem(number):
     leaves = zip(hg.tree.leaves(result.hypergradient), hg.tree.leaves(gradient), strict=True)
     for found, expected in leaves:
         assert np.linalg.norm(found - expected) <= 1e-10 * max(np.linalg.norm(expected), 1e-4)
+
+
+@pytest.mark.parametrize("number", range(36))
+def test_several_runs_of_a_random_problem(number, monkeypatch):
+    problem, hparams = drawn(number)
+    seeds = [number, number + 1, number + 2]
+    joint = hg.hypergradient(problem, hparams, seed=seeds)
+    monkeypatch.setattr(groups, "PER_EQUATION", 0)
+    alone = [hg.hypergradient(problem, hparams, seed=seed) for seed in seeds]
+    if number // 6 not in (2, 3):  # those read rows by number, or solve: each run alone
+        assert joint.stats["together"] == 3
+    for found, expected in zip(joint.runs, alone, strict=True):
+        np.testing.assert_allclose(found.value, expected.value, rtol=1e-12)
+        np.testing.assert_allclose(found.curve, expected.curve, rtol=1e-12)
+        for a, b in zip(
+            hg.tree.leaves(found.hypergradient), hg.tree.leaves(expected.hypergradient), strict=True
+        ):
+            assert np.linalg.norm(a - b) <= 1e-12 * max(np.linalg.norm(b), 1e-3)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hypergrad.hypergradients.differences import Direction, Leaf
 from hypergrad.report import tables
-from hypergrad.report.differences import Direction, Leaf
 from hypergrad.report.summary import Baseline, Best, TuneSummary
 
 

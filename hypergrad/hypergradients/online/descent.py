@@ -115,10 +115,17 @@ def check_levels(optimizers: Any, what: str) -> None:
                 f"{what} takes optimizers of hg.optim whose rates are numbers, got {optimizer!r}"
             )
         plain = type(optimizer).bound is Optimizer.bound and type(optimizer).ahead is Optimizer.ahead
-        if "lr" not in optimizer.rates() or not plain:
+        if "lr" not in optimizer.rates() or not plain or optimizer.full_batch:
             raise DerivativeError(
-                f"{what} takes optimizers with a rate called lr and without a penalty, got {optimizer!r}"
+                f"{what} takes optimizers of noisy gradients, with a rate called lr and without a penalty, "
+                f"got {optimizer!r}"
             )
+
+
+def first_slots(optimizer: Optimizer, size: int) -> tuple[np.ndarray, ...]:
+    """The slots of a level for `size` numbers before its first update."""
+    rates = {name: rate for name, rate in optimizer.rates().items() if name in optimizer.initial}
+    return tuple(np.full(size, value, float) for value in optimizer.first_slots(size, rates))
 
 
 def updated(
@@ -174,7 +181,7 @@ def _descend(adapted: Adapted, optimizers: Sequence[Optimizer], multiplicative: 
         adapted.first,
         *[np.full(1, o.rates()["lr"], F64) for o in optimizers],
         *[np.zeros(size) for size in sizes],
-        *[np.zeros(size) for size, count in zip(sizes, code.slots, strict=True) for _ in range(count)],
+        *[slot for o, size in zip(optimizers, sizes, strict=True) for slot in first_slots(o, size)],
     ]
     pair = [np.array(x) for x in carried], [np.array(x) for x in carried]
     z = np.zeros((m, n), dtype)

@@ -29,7 +29,7 @@ from hypergrad.ad.reverse import linearize
 from hypergrad.ad.trace import Builder, type_of, user_code
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.online.base import Adapted, Bounds, Online, Pushed, Run, made, rows_at
-from hypergrad.hypergradients.online.descent import F64, check_levels, updated
+from hypergrad.hypergradients.online.descent import F64, check_levels, first_slots, updated
 from hypergrad.optim import Adam, Optimizer
 from hypergrad.unroll.draws import TracedGenerator
 
@@ -82,7 +82,7 @@ class RealTimeForward(Online):
             )
         step = made(adapted, "forward", lambda: _Step(adapted)).bind(adapted, run)
         a = run.last = adapted.first.copy()
-        slots = tuple(np.zeros_like(a) for _ in self.optimizer.slots)
+        slots: tuple[Any, ...] = first_slots(self.optimizer, len(a))
         lr = self.optimizer.rates()["lr"]
         updates, slope = 0, np.full_like(a, np.nan)
         for t in range(run.steps):

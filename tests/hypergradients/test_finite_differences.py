@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hypergrad.errors import UnknownNameError
-from hypergrad.report.differences import central_difference, compare
+from hypergrad.hypergradients.differences import central_difference, compare
 
 
 def value(hparams):
