@@ -4,14 +4,15 @@ Notation: F the criterion (`hypergrad.tasks.cross_validation`), u = log alpha, �
 
 Lasso: a scan from alpha_max downwards takes F and dF/du at few points; then the cubic through the values and slopes of
 each two neighbours predicts where between them F is least, the most promising prediction is tried, and so on until none
-promises more than `tolerance` and the best point has close neighbours. Elastic net: scans along several ρ, then L-BFGS-B (Byrd et al. 1995) in (u, ρ) from
-the best.
+promises more than `tolerance` and the best point has close neighbours. Elastic net: the same along several ρ, and
+L-BFGS-B (Byrd et al. 1995) in (u, ρ) from the best point of each that comes close to the best of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def find_penalty(
     l1_ratio: float | None = 1.0,
     eps: float = 1e-3,
     tolerance: float = 1e-4,
-    max_evaluations: int = 100,
+    max_evaluations: int = 200,
     thorough: bool = False,
 ) -> PenaltySearch:
     """The penalties with the least cross-validated error, found by its derivatives, and the model fitted with them.
@@ -97,10 +98,13 @@ def find_penalty(
         seen += _refine(criterion, l1_ratio, seen, tolerance, left())
     else:
         for ratio in _RAYS:
-            best = min((e.value for e in seen), default=np.inf)
-            seen += _scan(criterion, ratio, eps, 0.25 if ratio == 1.0 else 0.5, best, thorough, left())
+            least = min((e.value for e in seen), default=np.inf)
+            seen += _scan(criterion, ratio, eps, 0.25 if ratio == 1.0 else 0.5, least, thorough, left())
         for start in _starts(seen):
-            seen += _descend(criterion, start, eps, tolerance, left())
+            ray = [e for e in seen if e.l1_ratio == start.l1_ratio]
+            ray += (more := _refine(criterion, start.l1_ratio, ray, tolerance, min(left(), 12)))
+            seen += more
+            seen += _descend(criterion, min(ray, key=lambda e: e.value), eps, tolerance, left())
         nearby = min(seen, key=lambda e: e.value).l1_ratio
         same = [e for e in seen if e.l1_ratio == nearby]
         seen += _refine(criterion, nearby, same, tolerance, min(left(), 6))
@@ -124,7 +128,7 @@ def _scan(
     """F at alphas from alpha_max down, a geometric grid of `decades` a step.
 
     Args:
-        best: the least F so far along other rays; a scan that cannot fall below it at one and a half times its slope ends.
+        best: the least F so far along other rays; a scan ends that cannot fall below it at 1.5 times its slope.
     """
     top = criterion.alpha_max(ratio)
     count = int(np.ceil(-np.log10(eps) / decades - 1e-9))
@@ -148,10 +152,10 @@ def _refine(
     criterion: ElasticNetCriterion, ratio: float, seen: Sequence[Evaluation], tolerance: float, limit: int
 ) -> list[Evaluation]:
     """Points between those seen, each where a cubic between two neighbours promises the least F."""
-    points, added = sorted(seen, key=lambda e: e.alpha), []
+    points, added = sorted(seen, key=lambda e: e.alpha), list[Evaluation]()
     while len(added) < limit and len(points) > 1:
         best = min(e.value for e in points)
-        value, u = min(_cubic(a, b) for a, b in zip(points, points[1:], strict=False))
+        value, u = min(_cubic(a, b) for a, b in pairwise(points))
         if not value < best * (1.0 - tolerance):
             beside = _beside(points)
             if beside is None:
@@ -196,13 +200,13 @@ def _beside(points: Sequence[Evaluation]) -> float | None:
 
 
 def _starts(seen: Sequence[Evaluation]) -> list[Evaluation]:
-    """The best point of each ray that is within a twentieth of the best of all, best first; two at most."""
+    """The best point of each ray that is within a twentieth of the best of all, best first; three at most."""
     rays = {e.l1_ratio for e in seen}
     tops = sorted(
         (min((e for e in seen if e.l1_ratio == r), key=lambda e: e.value) for r in rays),
         key=lambda e: e.value,
     )
-    return [e for e in tops if e.value <= 1.05 * tops[0].value][:2]
+    return [e for e in tops if e.value <= 1.05 * tops[0].value][:3]
 
 
 def _descend(
