@@ -123,7 +123,7 @@ class ElasticNetCriterion:
             alpha,
             l1_ratio,
             float(errors.mean()),
-            deviation / np.sqrt(len(errors)),
+            deviation / len(errors) ** 0.5,
             float(l1_ratio * slopes[0] + (1.0 - l1_ratio) * slopes[1]),
             float(alpha * (slopes[0] - slopes[1])),
             float(np.mean([len(fit.support) for fit in fits])),

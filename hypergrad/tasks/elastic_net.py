@@ -11,6 +11,7 @@ alpha and l1_ratio are a1 = alpha · l1_ratio, a2 = alpha · (1 − l1_ratio).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -263,20 +264,25 @@ def _descend(
     w: np.ndarray,
 ) -> np.ndarray:
     """Coordinate descent to a duality gap of 1e-4 |y|² / n, given X_WᵀX_W / n, X_Wᵀy / n and y / √n."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import enet_path
 
     alpha = a1 + a2
     one = np.empty((1, len(w)))  # scikit-learn reads only its shape: one row, so that nothing is scaled by n
-    _, coefs, _ = enet_path(
-        one,
-        target,
-        l1_ratio=a1 / alpha,
-        alphas=[alpha],
-        precompute=gram,
-        Xy=moments,
-        coef_init=w,
-        check_input=False,
-        tol=1e-4,
-        max_iter=2000,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # what follows needs a start, and checks its own end
+        _, coefs, _ = enet_path(
+            one,
+            target,
+            l1_ratio=a1 / alpha,
+            alphas=[alpha],
+            precompute=gram,
+            Xy=moments,
+            coef_init=w,
+            check_input=False,
+            tol=1e-4,
+            max_iter=2000,
+        )
     return np.ascontiguousarray(coefs[:, 0])
