@@ -15,22 +15,40 @@ if TYPE_CHECKING:
     from hypergrad.ad.custom import custom_rule
     from hypergrad.ad.debug import debug
     from hypergrad.ad.numpy_creation import array, asarray, empty, full, ones, zeros
-    from hypergrad.hypergradients import HypergradientResult, Implicit, Reverse, hypergradient, train
+    from hypergrad.hypergradients import (
+        Auto,
+        DrMAD,
+        Forward,
+        HypergradientResult,
+        Implicit,
+        Reverse,
+        Reversible,
+        Truncated,
+        hypergradient,
+        train,
+    )
     from hypergrad.space import Categorical, Float, Int, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
+    from hypergrad.unroll.stopping import EarlyStopping
 
 __all__ = [
+    "Auto",
     "BilevelProblem",
     "Categorical",
+    "DrMAD",
+    "EarlyStopping",
     "Float",
+    "Forward",
     "HypergradientResult",
     "Implicit",
     "Int",
     "Reverse",
+    "Reversible",
     "Space",
     "Study",
     "Trial",
+    "Truncated",
     "UnrolledProblem",
     "array",
     "asarray",
@@ -86,10 +104,22 @@ _HOMES = {
     "hypergrad.ad.check": ("check_grads",),
     "hypergrad.ad.compiled": ("compile",),
     "hypergrad.ad.numpy_creation": ("array", "asarray", "empty", "full", "ones", "zeros"),
-    "hypergrad.hypergradients": ("HypergradientResult", "Implicit", "Reverse", "hypergradient", "train"),
+    "hypergrad.hypergradients": (
+        "Auto",
+        "DrMAD",
+        "Forward",
+        "HypergradientResult",
+        "Implicit",
+        "Reverse",
+        "Reversible",
+        "Truncated",
+        "hypergradient",
+        "train",
+    ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
+    "hypergrad.unroll.stopping": ("EarlyStopping",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -23,7 +23,7 @@ from hypergrad.ad.program import ArrayType, Equation, Program, Var
 from hypergrad.ad.trace import Builder, bind, is_traced, trace, type_of
 from hypergrad.errors import ShapeError, TreeError
 
-__all__ = ["RULES", "vmap"]
+__all__ = ["RULES", "batched", "vmap"]
 
 Axes = int | None | tuple | list | dict
 
@@ -52,7 +52,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable
         leaves, structure = tree.flatten(args)
         places = [axis for arg, entry in zip(args, axes, strict=True) for axis in _axes_of(entry, arg, name)]
         arrays: list[Any] = []
-        batched: list[bool] = []
+        mapped: list[bool] = []
         sizes: dict[int, str] = {}
         for path, leaf, axis in zip(structure.paths(), leaves, places, strict=True):
             if is_static(leaf):
@@ -67,7 +67,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable
                 value = np.moveaxis(value, axis, 0)
                 sizes.setdefault(value.shape[0], path)
             arrays.append(value)
-            batched.append(axis is not None)
+            mapped.append(axis is not None)
         if len(sizes) != 1:
             shown = ", ".join(f"{path} has {n}" for n, path in sizes.items()) or "no argument has one"
             raise ShapeError(f"vmap of {name} needs one common length of the mapped axes: {shown}")
@@ -84,13 +84,13 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: int = 0) -> Callable
             return found
 
         kinds = [type_of(x) for x in arrays]
-        types = [ArrayType(k.shape[1:], k.dtype) if b else k for k, b in zip(kinds, batched, strict=True)]
+        types = [ArrayType(k.shape[1:], k.dtype) if b else k for k, b in zip(kinds, mapped, strict=True)]
         program, closed = captured(trace(flat, types, name))
-        given, marks = [*closed, *arrays], [*(False,) * len(closed), *batched]
+        given, marks = [*closed, *arrays], [*(False,) * len(closed), *mapped]
         watch = active()
         if watch is not None and not any(map(is_traced, given)):
-            body, _ = _batched(program, marks, count, [True] * len(program.outputs))
-            found = [(value, True) for value in watch.run(body.program, given)]
+            whole, _ = batched(program, marks, count, [True] * len(program.outputs))
+            found = [(value, True) for value in watch.run(whole, given)]
         else:
             found = _evaluate(program, given, marks, count)
         results = []
@@ -122,27 +122,27 @@ def _axes_of(entry: Any, arg: Any, name: str) -> list[Any]:
 
 
 def _evaluate(
-    program: Program, args: Sequence[Any], batched: Sequence[bool], count: int
+    program: Program, args: Sequence[Any], marks: Sequence[bool], count: int
 ) -> list[tuple[Any, bool]]:
     """Outputs, each with whether its first axis is that of the batch."""
-    env: dict[Var, tuple[Any, bool]] = dict(zip(program.inputs, zip(args, batched, strict=True), strict=True))
+    env: dict[Var, tuple[Any, bool]] = dict(zip(program.inputs, zip(args, marks, strict=True), strict=True))
 
     def read(atom: Any) -> tuple[Any, bool]:
         return env[atom] if isinstance(atom, Var) else (atom.value, False)
 
     for eq in program.equations:
         inputs = [read(atom) for atom in eq.inputs]
-        values, marks = [v for v, _ in inputs], [b for _, b in inputs]
-        if not any(marks):
+        values, flags = [v for v, _ in inputs], [b for _, b in inputs]
+        if not any(flags):
             found = bind(eq.primitive, *values, **eq.params)
-            flags = False
+            mapped = False
         else:
             plain = eq.primitive.ufunc is not None and eq.primitive.name != "matmul"
             rule = RULES.get(eq.primitive.name, _elementwise if plain else None)
-            done = None if rule is None else rule(eq, values, marks, count)
-            found, flags = _looped(eq, values, marks, count) if done is None else done, True
+            done = None if rule is None else rule(eq, values, flags, count)
+            found, mapped = _looped(eq, values, flags, count) if done is None else done, True
         for var, value in zip(eq.outputs, found if eq.primitive.multiple else (found,), strict=True):
-            env[var] = (value, flags)
+            env[var] = (value, mapped)
     return [read(atom) for atom in program.outputs]
 
 
@@ -233,10 +233,15 @@ def _stacked(eq: Equation, values: list[Any], marks: list[bool], count: int) -> 
     return bind(eq.primitive, *values, **eq.params)
 
 
-def _batched(
+def batched(
     program: Program, marks: Sequence[bool], count: int, also: Sequence[bool]
-) -> tuple[Body, list[bool]]:
-    """A body for all examples, and which results depend on the example; those in `also` are made to."""
+) -> tuple[Program, list[bool]]:
+    """The Program of `count` examples at once, and which of its outputs depend on the example.
+
+    Args:
+        marks: for each input, whether it has one value an example, along a new first axis.
+        also: for each output, whether it has one value an example even where it does not depend on it.
+    """
     with Builder(program.name) as builder:
         given = [
             builder.input(ArrayType((count, *var.type.shape) if mark else var.type.shape, var.type.dtype))
@@ -244,7 +249,7 @@ def _batched(
         ]
         found = _evaluate(program, given, marks, count)
         values = [_full(v, m, count) if wanted else v for (v, m), wanted in zip(found, also, strict=True)]
-        return Body(builder.program(values)), [m for _, m in found]
+        return builder.program(values), [m for _, m in found]
 
 
 def _cond(eq: Equation, values: list[Any], marks: list[bool], count: int) -> Any:
@@ -253,7 +258,7 @@ def _cond(eq: Equation, values: list[Any], marks: list[bool], count: int) -> Any
         return None
     every = [True] * len(eq.outputs)
     bodies = {
-        side: _batched(eq.params[side].program, marks[1:], count, every)[0] for side in ("true", "false")
+        side: Body(batched(eq.params[side].program, marks[1:], count, every)[0]) for side in ("true", "false")
     }
     return bind(cond_p, *values, **bodies)
 
@@ -264,7 +269,7 @@ def _scan(eq: Equation, values: list[Any], marks: list[bool], count: int) -> Any
     given_marks, marks = marks, list(marks)
     every = [True] * (len(eq.outputs) - m)
     while True:
-        batched, found = _batched(body.program, marks, count, [*marks[n : n + m], *every])
+        whole, found = batched(body.program, marks, count, [*marks[n : n + m], *every])
         grown = [a or b for a, b in zip(marks[n : n + m], found[:m], strict=True)]
         if grown == marks[n : n + m]:
             break
@@ -274,7 +279,7 @@ def _scan(eq: Equation, values: list[Any], marks: list[bool], count: int) -> Any
         if i >= n + m and mark:
             value = np.moveaxis(value, 0, 1)  # steps first
         given.append(_full(value, was, count) if mark and i < n + m else value)
-    out = bind(scan_p, *given, **{**eq.params, "body": batched})
+    out = bind(scan_p, *given, **{**eq.params, "body": Body(whole)})
     carries = [_full(v, mark, count) for v, mark in zip(out[:m], marks[n : n + m], strict=True)]
     return (*carries, *(np.moveaxis(y, 1, 0) for y in out[m:]))
 

@@ -1,10 +1,38 @@
 """Methods that compute hypergradients."""
 
+from hypergrad.hypergradients.auto import Auto
 from hypergrad.hypergradients.base import HypergradientResult, Method
+from hypergrad.hypergradients.drmad import DrMAD
+from hypergrad.hypergradients.forward import Forward
 from hypergrad.hypergradients.implicit import Implicit
+from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.reverse import Reverse
+from hypergrad.hypergradients.reversible import Reversible
 from hypergrad.hypergradients.solve import hypergradient, train
+from hypergrad.hypergradients.truncated import Truncated
 
-METHODS = {"implicit": Implicit, "reverse": Reverse}
+METHODS = {
+    "auto": Auto,
+    "reverse": Reverse,
+    "reversible": Reversible,
+    "forward": Forward,
+    "implicit": Implicit,
+    "truncated": Truncated,
+    "drmad": DrMAD,
+}
 
-__all__ = ["METHODS", "HypergradientResult", "Implicit", "Method", "Reverse", "hypergradient", "train"]
+__all__ = [
+    "METHODS",
+    "Auto",
+    "DrMAD",
+    "Forward",
+    "HypergradientResult",
+    "Implicit",
+    "Method",
+    "Plan",
+    "Reverse",
+    "Reversible",
+    "Truncated",
+    "hypergradient",
+    "train",
+]

@@ -140,16 +140,42 @@ class Implicit(Method):
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
-        condition = stationarity(trajectory)
-        missing = _without(trajectory, condition)
+        self.asked(trajectory, wrt)  # before training
+        losses = trajectory.curve(curve)
+        state = trajectory.train(losses)
+        return self.finish(trajectory, wrt, state, trajectory.outer_value(state), losses, began)
+
+    def asked(self, trajectory: Trajectory, wrt: Sequence[bool]) -> tuple[list[bool], list[str]]:
+        """For each leaf whether its derivative is computed, and the names of those that have none.
+
+        Raises:
+            DerivativeError: only hyperparameters without an implicit derivative are asked for.
+        """
+        missing = _without(trajectory, stationarity(trajectory))
         asked = [w and path not in missing for w, path in zip(wrt, trajectory.hyper.paths, strict=True)]
         if any(wrt) and not any(asked):
             raise DerivativeError(_sentence(missing))
-        losses = trajectory.curve(curve)
-        state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, curve=losses)
-        value = trajectory.outer_value(state)
+        return asked, missing
+
+    def finish(
+        self,
+        trajectory: Trajectory,
+        wrt: Sequence[bool],
+        state: np.ndarray,
+        value: float,
+        losses: np.ndarray,
+        began: float,
+    ) -> HypergradientResult:
+        """The result, given the trained state.
+
+        Args:
+            value: the outer loss there.
+            losses: the curve, filled.
+            began: when the run began, as `time.perf_counter` counts.
+        """
         trained = time.perf_counter() - began
-        run = _Run(self, condition, trajectory, state, asked)
+        asked, missing = self.asked(trajectory, wrt)
+        run = _Run(self, stationarity(trajectory), trajectory, state, asked)
         stats = {
             "method": str(self),
             "seconds_training": trained,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "size", "times"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,15 @@ class Plan:
             f"  keeps      {size(self.bytes)}",
             f"  runs       {self.step_evaluations:,} step evaluations for T = {self.steps:,}: "
             f"{self.forward_steps:,} forward, {self.linearised_steps:,} linearised",
-            f"  takes      about {self.factor:.2g} training runs",
+            f"  takes      about {times(self.factor)} training runs",
             *([f"  because    {self.why}"] if self.why else []),
         ]
         return "\n".join(lines)
+
+
+def times(factor: float) -> str:
+    """A factor for people: ``2.3``, ``570``."""
+    return f"{factor:.2g}" if factor < 10 else f"{factor:,.0f}"
 
 
 def size(count: int) -> str:

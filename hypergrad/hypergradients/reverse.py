@@ -1,70 +1,145 @@
-"""Reverse mode through training (Maclaurin et al. 2015, algorithm 2; Franceschi et al. 2017, algorithm 1).
+"""Reverse mode through training, in as much memory as it is given.
 
-s̄_T = ∂E/∂s_T; for t = T-1..0: (s̄_t, r̄_t, θ̄) += (∂Φ/∂(s, r, θ))ᵀ s̄_{t+1}.
-Cost: T training steps and T vjps of a step, whatever the number of hyperparameters; memory: the T states. Where
-they fit, the forward steps also keep their residuals (activations and the like), so that the backward run does not
-compute them again: about one training step and a half a vjp instead of two and a half.
+Notation
+--------
+s_t, s̄_t   state before step t, and its cotangent
+r_t, θ      rates of step t, and the other hyperparameters
+Φ, E        step, outer loss
+
+s̄_T = ∂E/∂s_T; for t = T-1..0: (s̄_t, r̄_t, θ̄) += (∂Φ/∂(s, r, θ))ᵀ s̄_{t+1}
+(Maclaurin et al. 2015, algorithm 2; Franceschi et al. 2017, algorithm 1). T training steps and T vjps of a step,
+whatever the number of hyperparameters. The backward run needs every state again: it is kept, or run again from one
+that is (Griewank & Walther 2000). A block of steps also keeps its residuals (activations and the like), so that a vjp
+does not compute them a second time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from hypergrad.ad.program import ArrayType
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
+from hypergrad.hypergradients.budget import check_checkpoints, fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
-from hypergrad.unroll.arena import leased
-from hypergrad.unroll.trajectory import Adjoint, Trajectory
+from hypergrad.hypergradients.trust import adjoint_growth
+from hypergrad.unroll.reversal import Blocks, costs, reverse_run
+from hypergrad.unroll.trajectory import Trajectory
 
-__all__ = ["Reverse"]
-
-_RESIDUALS = 1 << 28  # bytes of residuals that are kept
+__all__ = ["Reverse", "describe"]
 
 
 @dataclass(frozen=True)
 class Reverse(Method):
-    """Reverse mode with all T states kept."""
+    """Reverse mode; exact to rounding.
 
-    def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
+    Attributes:
+        memory: what a run may keep beside training itself, in bytes or as text ("64MiB"); None: what is fastest, up
+            to 256 MiB. From it follow the steps a block and the states kept: everything where it fits, else the
+            schedule that runs the fewest steps again.
+        checkpoints: keep exactly so many states, the first among them, and nothing else: Revolve. The run then takes
+            r T - C(s + r, s + 1) forward steps beside the T linearised ones.
+
+    Raises:
+        DerivativeError: a budget that is no number of bytes, or (when it runs) too small for one step.
+
+    Where training may stop early, the states are kept by an online schedule (Wang, Moin & Iaccarino 2009), so that the
+    number of steps need not be known.
+    """
+
+    memory: int | str | None = None
+    checkpoints: int | None = None
+
+    def __post_init__(self) -> None:
+        parse_bytes(self.memory, "Reverse")
+        check_checkpoints(self.checkpoints, "Reverse")
+
+    def _blocks(self, trajectory: Trajectory) -> Blocks:
+        budget = parse_bytes(self.memory, "Reverse")
+        return fit(costs(trajectory), trajectory.steps, budget, self.checkpoints, str(self))
+
+    def __str__(self) -> str:
+        given = [
+            f"{name}={getattr(self, name)!r}"
+            for name in ("memory", "checkpoints")
+            if getattr(self, name) is not None
+        ]
+        return f"Reverse({', '.join(given)})"
+
+    def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
+        blocks, price = self._blocks(trajectory), costs(trajectory)
+        return Plan(
+            str(self),
+            describe(blocks),
+            trajectory.steps,
+            price.bytes(blocks),
+            blocks.forward_steps + blocks.kept_steps,
+            blocks.steps,
+            price.seconds(blocks) / (blocks.steps * price.plain),
+        )
+
+    def solve(
+        self,
+        trajectory: Trajectory,
+        wrt: Sequence[bool],
+        curve: int,
+        enough: Callable[[np.ndarray, float, np.ndarray], bool] | None = None,
+    ) -> HypergradientResult:
+        """As `Method.solve`.
+
+        Args:
+            enough: called with the last state, the outer loss and the curve before the backward run; True: leave it
+                out, and return nan for the hypergradient.
+        """
         began = time.perf_counter()
-        first, steps, code = trajectory.initial(), trajectory.steps, trajectory.code
-        keep = steps * code.cut.bytes <= _RESIDUALS
-        types = [ArrayType((steps, first.size), first.dtype), *(trajectory.kept(steps) if keep else ())]
         losses = trajectory.curve(curve)
-        with leased(types) as (states, *residuals):
-            last = trajectory.forward(first, 0, steps, states, residuals if keep else None, losses)
-            value, ct_state, ct_hypers = trajectory.outer(last)
-            trained = time.perf_counter() - began
-            if np.isfinite(value):
-                adjoint = Adjoint(trajectory, last, ct_state, keep)
-                for t in range(steps - 1, -1, -1):
-                    adjoint.step(t, states[t], [residual[t, ...] for residual in residuals])
-                cts = adjoint.hyper(ct_hypers)
-            else:
-                cts = None
+        blocks, price = self._blocks(trajectory), costs(trajectory)
+        stop = None if enough is None else partial(_with_curve, enough, losses)
+        run = reverse_run(trajectory, blocks, losses, enough=stop)
+        gradients, growth = None, None
+        if run.adjoint is not None:
+            gradients = run.adjoint.hyper(run.outer)
+            growth = adjoint_growth(run.adjoint.looks, trajectory.steps)
         return conclude(
             trajectory,
             wrt,
-            value=value,
-            gradients=cts,
-            state=last,
+            value=run.value,
+            gradients=gradients,
+            state=run.state,
             losses=losses,
             stats={
-                "method": "Reverse()",
+                "method": str(self),
                 "seconds": time.perf_counter() - began,
-                "seconds_training": trained,
-                "bytes": sum(type.size * type.dtype.itemsize for type in types),
+                "seconds_training": run.trained,
+                "bytes": price.fixed + run.bytes,
+                "states": blocks.slots,
+                "block": blocks.length,
+                **(growth.stats if growth else {}),
             },
+            warnings=growth.warnings if growth else (),
         )
 
-    def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
-        steps = trajectory.steps
-        keep = steps * trajectory.code.cut.bytes <= _RESIDUALS
-        types = [*(trajectory.kept(steps) if keep else ())]
-        kept = sum(type.size * type.dtype.itemsize for type in types)
-        state = trajectory.code.layout.size * trajectory.code.layout.dtype.itemsize
-        return Plan("Reverse()", "keeps all states", steps, kept + steps * state, steps, steps, 3.0)
+
+def _with_curve(
+    enough: Callable[[np.ndarray, float, np.ndarray], bool],
+    losses: np.ndarray,
+    state: np.ndarray,
+    value: float,
+) -> bool:
+    return enough(state, value, losses)
+
+
+def describe(blocks: Blocks) -> str:
+    """What a schedule keeps, in words."""
+    if blocks.count == 1:
+        return "reverse mode that keeps the state and the residuals of every step"
+    states = f"{blocks.slots} of {blocks.count} states" if blocks.slots < blocks.count else "all states"
+    if blocks.length == 1:
+        return f"reverse mode that keeps {states} and runs the steps between them again (Revolve)"
+    every = f"the state of every {blocks.length}th step"
+    if blocks.slots < blocks.count:
+        every = f"{blocks.slots} states, placed by Revolve over blocks of {blocks.length} steps,"
+    return f"reverse mode that keeps {every} and the residuals of one block of {blocks.length}"

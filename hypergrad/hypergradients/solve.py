@@ -67,7 +67,7 @@ def train(problem: Any, hparams: Any, seed: int = 0, curve: int = CURVE_POINTS) 
     with np.errstate(all="ignore"):  # a run that diverges is a result
         trajectory = unrolled(problem, hparams, seed)
         losses = trajectory.curve(curve)
-        state = trajectory.forward(trajectory.initial(), 0, trajectory.steps, curve=losses)
+        state = trajectory.train(losses)
         value = trajectory.outer_value(state)
         params = trajectory.params(state)
         metrics = measure(trajectory, params)

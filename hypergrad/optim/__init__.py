@@ -1,14 +1,22 @@
-"""Inner optimisers as pure steps, schedules of their rates, and penalties with proximal maps."""
+"""Inner optimisers as pure steps, and schedules of their rates."""
 
 from hypergrad.optim.adam import Adam
 from hypergrad.optim.base import Optimizer
 from hypergrad.optim.momentum import Momentum
+from hypergrad.optim.nesterov import Nesterov
 from hypergrad.optim.penalties import L1, ElasticNet, GroupLasso, NonNegative, Penalty
 from hypergrad.optim.proximal import FISTA, ISTA, Proximal
 from hypergrad.optim.schedules import PerStep, PiecewiseLinear, Schedule
 from hypergrad.optim.sgd import SGD
 
-OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "adam": Adam, "ista": ISTA, "fista": FISTA}
+OPTIMIZERS = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "adam": Adam,
+    "ista": ISTA,
+    "fista": FISTA,
+}
 PENALTIES = {"elastic_net": ElasticNet, "group_lasso": GroupLasso, "l1": L1, "non_negative": NonNegative}
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "ElasticNet",
     "GroupLasso",
     "Momentum",
+    "Nesterov",
     "NonNegative",
     "Optimizer",
     "Penalty",

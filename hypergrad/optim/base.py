@@ -14,6 +14,7 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import ProblemError, nearest
+from hypergrad.optim.exact import MomentumForm
 from hypergrad.optim.schedules import Schedule
 
 __all__ = ["Optimizer", "Rate", "children", "lookup"]
@@ -80,6 +81,14 @@ class Optimizer(ABC):
     def ahead(self, w: Any, slots: tuple[Any, ...], rate: Mapping[str, Any]) -> Any:
         """Where the gradient of a step is taken, (n,)."""
         return w
+
+    def reversal(self, rates: Mapping[str, Any]) -> MomentumForm | None:
+        """What `hg.Reversible` needs to undo the steps of this rule; None: it cannot.
+
+        Args:
+            rates: each of one shape, float64.
+        """
+        return None
 
     @abstractmethod
     def update(

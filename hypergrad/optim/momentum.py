@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hypergrad.optim.base import Optimizer, Rate
+from hypergrad.optim.exact import MomentumForm
 
 __all__ = ["Momentum"]
 
@@ -32,3 +33,6 @@ class Momentum(Optimizer):
     ) -> tuple[Any, tuple[Any, ...]]:
         m = rate["momentum"] * slots[0] + g
         return w - rate["lr"] * m, (m,)
+
+    def reversal(self, rates: Mapping[str, Any]) -> MomentumForm:
+        return MomentumForm(decay=rates["momentum"], slope=rates["lr"])

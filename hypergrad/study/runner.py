@@ -82,10 +82,14 @@ def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, s
         result = train(problem, hparams, seed=trial.seed)
     return Outcome(
         value=result.value,
-        gradient=result.hypergradient,
+        gradient=None if result.warnings else result.hypergradient,  # noise would mislead the sampler
         curve=result.curve,
         metrics=dict(result.metrics),
-        stats={**result.stats, "disconnected": list(result.disconnected)},
+        stats={
+            **result.stats,
+            "disconnected": list(result.disconnected),
+            "warnings": list(result.warnings),
+        },
         cost=float(result.stats["step_evaluations"]),
         seconds=perf_counter() - started,
     )

@@ -21,6 +21,7 @@ from hypergrad.unroll.batches import Batches, arrays_of, generator, row_count
 from hypergrad.unroll.calls import check_call, drawing
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.rates import check_rates, rate_now, rate_rows
+from hypergrad.unroll.stopping import check_stop
 
 __all__ = ["BilevelProblem", "UnrolledProblem"]
 
@@ -39,6 +40,8 @@ class UnrolledProblem:
         metrics: name -> ``metric(state, hparams, data) -> float``, evaluated on the data sets that there are.
         batch_size: rows a step; None: all.
         batches: (T, B) row indices instead of batch_size.
+        stop: ends training before: an `EarlyStopping`, or ``stop(params, hparams, t) -> bool``, called on plain
+            arrays after step t = 1, 2, ...; derivatives hold that step fixed.
 
     Raises:
         ProblemError: arguments that contradict each other.
@@ -57,10 +60,11 @@ class UnrolledProblem:
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         batch_size: int | None = None,
         batches: Any = None,
+        stop: Any = None,
     ) -> None:
         self.step = step
         self._call = drawing("step", step, ("state", "hparams", "batch", "t"))
-        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches)
+        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches, stop)
 
     def _hold(
         self,
@@ -73,6 +77,7 @@ class UnrolledProblem:
         metrics: Any,
         batch_size: Any,
         batches: Any,
+        stop: Any,
     ) -> None:
         """Check and keep what every problem has."""
         if not isinstance(metrics or {}, Mapping):
@@ -83,6 +88,8 @@ class UnrolledProblem:
         check_call("outer_loss", outer_loss, ("params", "hparams", "valid"))
         for name, metric in (metrics or {}).items():
             check_call(f"metrics[{name!r}]", metric, ("params", "hparams", "data"))
+        check_stop(stop)
+        self.stop = stop
         self.init = init
         self.outer_loss = outer_loss
         self.steps = int(steps)
@@ -149,7 +156,7 @@ class BilevelProblem(UnrolledProblem):
         inner_loss: ``inner_loss(params, hparams, batch) -> float``, or with an argument ``rng`` for random
             draws: the mean over the batch plus the whole regulariser.
         outer_loss: ``outer_loss(params, hparams, valid) -> float``, on the whole validation set at once.
-        train, valid, test, metrics, steps, batch_size, batches: as in `UnrolledProblem`.
+        train, valid, test, metrics, steps, batch_size, batches, stop: as in `UnrolledProblem`.
         optimizer: of `hypergrad.optim`; its rates are numbers, keys of hparams, or schedules.
     """
 
@@ -167,13 +174,14 @@ class BilevelProblem(UnrolledProblem):
         metrics: Mapping[str, Callable[..., Any]] | None = None,
         batch_size: int | None = None,
         batches: Any = None,
+        stop: Any = None,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise ProblemError(f"optimizer must be one of hg.optim (SGD, Momentum, Adam), got {optimizer!r}")
         self.optimizer = optimizer
         self.inner_loss = inner_loss
         self._call = drawing("inner_loss", inner_loss, ("params", "hparams", "batch"))
-        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches)
+        self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches, stop)
 
     def rates(self, hparams: Any) -> dict[str, Any]:
         return rate_rows(self.optimizer, hparams, self.steps)

@@ -19,7 +19,7 @@ from hypergrad.optim.base import Optimizer, children, lookup
 from hypergrad.optim.schedules import Schedule
 from hypergrad.unroll.layout import Layout
 
-__all__ = ["check_rates", "rate_now", "rate_rows"]
+__all__ = ["check_rates", "rate_now", "rate_rows", "rate_table"]
 
 
 def rate_rows(optimizer: Optimizer, hparams: Any, steps: int) -> dict[str, Any]:
@@ -75,6 +75,35 @@ def rate_now(optimizer: Optimizer, hparams: Any, rows: Mapping[str, Any], start:
         name: _spread(value, name, type(optimizer).__name__, start) if isinstance(value, Mapping) else value
         for name, value in values.items()
     }
+
+
+def rate_table(
+    optimizer: Optimizer, hparams: Any, rows: Mapping[str, Any], steps: int, start: Layout
+) -> tuple[dict[str, np.ndarray], list[int]]:
+    """Each rate at each step and layer, (T, J) in float64, and the parameters of each of the J layers.
+
+    J = 1 where no rate is given per layer. Rates are those that the step computes with, of the state's dtype.
+
+    Args:
+        hparams: concrete, of the state's dtype.
+        rows: what `rate_rows` returned, concrete.
+        start: the layout of the parameters.
+    """
+    shape = start.structure
+    ends = np.cumsum([child.count for child in shape.children], dtype=int).tolist()
+    sizes = [sum(start.sizes[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    found = {
+        name: rows[name] if name in rows else _read(optimizer, name, rate, hparams)
+        for name, rate in optimizer.rates().items()
+    }
+    layered = any(isinstance(value, Mapping) for value in found.values())
+    count = len(sizes) if layered else 1
+    table = {}
+    for name, value in found.items():
+        parts = [value[str(key)] for key in shape.keys] if isinstance(value, Mapping) else [value] * count
+        columns = [np.broadcast_to(np.asarray(part, start.dtype), (steps,)) for part in parts]
+        table[name] = np.stack(columns, axis=1).astype(float)
+    return table, sizes if layered else [start.size]
 
 
 def check_rates(optimizer: Optimizer, hparams: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad import tree
+from hypergrad.ad.forward import jvp_program
 from hypergrad.ad.optimize import optimize
 from hypergrad.ad.primitives.linear import convert
 from hypergrad.ad.program import ArrayType, Program, Var
@@ -70,3 +71,8 @@ class Start:
     def vjp(self) -> Program:
         """(float hyperparameters, s̄_0) -> (s_0, their cotangents)."""
         return optimize(vjp_program(self.program, [True] * len(self.program.inputs)))
+
+    @cached_property
+    def jvp(self) -> Program:
+        """(float hyperparameters, their tangents) -> (s_0, ds_0)."""
+        return optimize(jvp_program(self.program, [True] * len(self.program.inputs)))

@@ -38,7 +38,7 @@ from hypergrad.unroll.start import reads
 from hypergrad.unroll.step import Compiled
 from hypergrad.unroll.trajectory import Trajectory
 
-__all__ = ["Linear", "Point", "Stationarity", "stationarity"]
+__all__ = ["Linear", "Point", "Stationarity", "distance", "stationarity"]
 
 
 class Linear:
@@ -176,7 +176,7 @@ class Point:
             *(value.astype(dtype) for value in trajectory.values),
             *condition.data,
         ]
-        self._kept = {part: self._run(part.primal, *self._inputs)[1:] for part in (condition.in_state,)}
+        self._kept: dict[Linear, list[np.ndarray]] = {}
         found, step = self._run(condition.value, *self._inputs)
         self.fixed = condition.kind == "fixed point"
         self.residual = (x - found if self.fixed else found).astype(float)
@@ -202,7 +202,13 @@ class Point:
         self.products += 1
         self._trajectory.evaluations["backward"] += 1
         given = np.ascontiguousarray(v, self._of.dtype)
-        return self._run(getattr(part, which), *self._kept[part], given)[0].astype(float)
+        return self._run(getattr(part, which), *self._residuals(part), given)[0].astype(float)
+
+    def _residuals(self, part: Linear) -> list[np.ndarray]:
+        found = self._kept.get(part)
+        if found is None:
+            found = self._kept[part] = self._run(part.primal, *self._inputs)[1:]
+        return found
 
     def forward(self, v: np.ndarray) -> np.ndarray:
         """R_x v."""
@@ -259,3 +265,9 @@ class Point:
             return product(whole)[on]
 
         return run
+
+
+def distance(trajectory: Trajectory, state: np.ndarray) -> float:
+    """‖R‖ at a state of the trajectory."""
+    condition = stationarity(trajectory)
+    return Point(condition, trajectory, np.asarray(state[: condition.size], float)).norm

@@ -16,7 +16,8 @@ import numpy as np
 from hypergrad import tree
 from hypergrad.ad.api import value_and_grad
 from hypergrad.ad.backends.numpy import Executable
-from hypergrad.ad.forward import evaluate
+from hypergrad.ad.batching import batched
+from hypergrad.ad.forward import evaluate, jvp_program
 from hypergrad.ad.optimize import optimize, prune
 from hypergrad.ad.partition import Cut, cut, hoist
 from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape, stop_gradient
@@ -157,13 +158,38 @@ class Compiled:
 
     # Executables, made when they are first needed -------------------------------------------------
     @cached_property
+    def _state_alone(self) -> Program:
+        """(s, r, c, t, batch, draws) -> (s', inner loss, which has no derivative)."""
+        with Builder("step") as builder:
+            inputs = [builder.input(var.type) for var in self.step.inputs]
+            vector, loss = evaluate(self.step, inputs)
+            return builder.program([vector, stop_gradient(loss)])
+
+    @cached_property
+    def _tangents(self) -> dict[tuple[int, bool], Executable]:
+        return {}
+
+    def jvp(self, count: int, loss: bool) -> Executable:
+        """(s, r, c, t, batch, draws, ds (H, N), dr (H, R), dc (H, C)) -> (s', inner loss if `loss`, ds' (H, N)).
+
+        Args:
+            count: H.
+        """
+        found = self._tangents.get((count, loss))
+        if found is None:
+            one = self._state_alone
+            both = jvp_program(one, [i < 3 for i in range(len(one.inputs))])
+            vector, value, moved, _ = both.outputs
+            outputs = (vector, value, moved) if loss else (vector, moved)
+            both = optimize(Program(both.inputs, both.equations, outputs, "step_jvp"))
+            whole = _over_tangents(both, 3, 1, count)
+            found = self._tangents[count, loss] = Executable(whole, closed=True)
+        return found
+
+    @cached_property
     def joint(self) -> Program:
         """(s, r, c, t, batch, draws, s̄') -> (s', inner loss, s̄, r̄, c̄)."""
-        step = self.step
-        with Builder("step") as builder:
-            inputs = [builder.input(var.type) for var in step.inputs]
-            vector, loss = evaluate(step, inputs)
-            one = builder.program([vector, stop_gradient(loss)])
+        one = self._state_alone
         both = vjp_program(one, [i < 3 for i in range(len(one.inputs))])
         return optimize(Program(both.inputs[:-1], both.equations, both.outputs, "step_vjp"))
 
@@ -212,6 +238,12 @@ class Compiled:
         both = vjp_program(self._outside, [True] * len(self._outside.inputs))
         return Executable(optimize(Program(both.inputs, both.equations, both.outputs[2:], both.name)))
 
+    def outside_jvp(self, count: int) -> Executable:
+        """(float hyperparameters, their tangents, each (H, ...)) -> tangents of the rates (H, T, R) and of c (H, C)."""
+        both = jvp_program(self._outside, [True] * len(self._outside.inputs))
+        both = optimize(Program(both.inputs, both.equations, both.outputs[2:], both.name))
+        return Executable(_over_tangents(both, len(self.hyper.types), 2, count))
+
     @cached_property
     def _outside(self) -> Program:
         with Builder("outside") as builder:
@@ -229,6 +261,29 @@ class Compiled:
         """(s, float hyperparameters, valid) -> outer loss."""
         outer = self.outer
         return Executable(prune(Program(outer.inputs, outer.equations, outer.outputs[:1], "outer_loss")))
+
+
+def _over_tangents(program: Program, inputs: int, outputs: int, count: int) -> Program:
+    """A jvp Program for `count` tangents at once: its last inputs and outputs get a first axis of that length."""
+    marks = [i >= len(program.inputs) - inputs for i in range(len(program.inputs))]
+    also = [i >= len(program.outputs) - outputs for i in range(len(program.outputs))]
+    if count > 1:
+        return optimize(batched(program, marks, count, also)[0])
+    with Builder(program.name) as builder:  # one tangent: the Program as it is
+        given = [
+            builder.input(ArrayType((1, *var.type.shape) if mark else var.type.shape, var.type.dtype))
+            for var, mark in zip(program.inputs, marks, strict=True)
+        ]
+        flat = [
+            reshape(x, var.type.shape) if mark else x
+            for x, var, mark in zip(given, program.inputs, marks, strict=True)
+        ]
+        found = evaluate(program, flat)
+        return optimize(
+            builder.program(
+                [reshape(x, (1, *np.shape(x))) if mark else x for x, mark in zip(found, also, strict=True)]
+            )
+        )
 
 
 _CACHE_LIMIT = 16

@@ -16,8 +16,10 @@ from hypergrad.ad.program import ArrayType
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.hyper import Hyper
+from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.start import Start
 from hypergrad.unroll.step import Compiled, compiled
+from hypergrad.unroll.stopping import Stopper
 
 __all__ = ["Adjoint", "Trajectory"]
 
@@ -26,7 +28,8 @@ class Trajectory:
     """One training run of a problem: its hyperparameters, seed, buffers and first state.
 
     Attributes:
-        steps: T.
+        steps: T; where training may stop early, the steps that have run.
+        limit: T, also where training stops before.
         code: the compiled programs.
         rows: rates of all steps, (T, R).
         invariants: what the step computes from hyperparameters alone, (C,).
@@ -39,6 +42,8 @@ class Trajectory:
         self.seed = int(seed)
         self.code: Compiled = compiled(problem, self.hyper, self.seed)
         self.steps: int = problem.steps
+        self.limit: int = problem.steps
+        self.stopper = None if problem.stop is None else Stopper(problem.stop, self)
         self._watch = active()
         self.evaluations = {"forward": 0, "backward": 0}
         code, dtype = self.code, self.code.layout.dtype
@@ -107,32 +112,20 @@ class Trajectory:
             residuals: arrays of the types `kept`, filled for these steps.
             curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of these steps.
         """
-        here, there = state.copy(), np.empty_like(state)
-        loss = np.zeros((), state.dtype)
-        kept = residuals is not None
-        wanted = np.zeros(self.steps, bool) if curve is None else ~np.isnan(curve)
-        run = {}
-        for with_loss in {*wanted[start:stop].tolist()}:
-            executable = self.code.forward(kept, with_loss)
-            scratch = executable.scratch()
-            more = [loss] if with_loss else []
-            run[False, with_loss] = executable.bind([here, *self.inputs], [there, *more], scratch)
-            run[True, with_loss] = executable.bind([there, *self.inputs], [here, *more], scratch)
-        odd = False
+        runner = Runner(self, residuals is not None, curve)
+        runner.load(state)
         with np.errstate(all="ignore"):
-            for t, with_loss in zip(range(start, stop), wanted[start:stop].tolist(), strict=True):
-                self.prepare(t)
-                if states is not None:
-                    states[t - start] = there if odd else here
-                self.evaluations["forward"] += 1
-                try:
-                    run[odd, with_loss](*[residual[t - start, ...] for residual in residuals or ()])
-                except np.linalg.LinAlgError:  # a singular matrix: training has diverged
-                    return np.full_like(state, np.nan)
-                if with_loss:
-                    curve[t] = loss  # type: ignore[index]
-                odd = not odd
-        return there if odd else here
+            runner.run(start, stop, states, residuals or ())
+        return runner.state
+
+    def train(self, curve: np.ndarray | None = None) -> np.ndarray:
+        """The state after training, which also settles where it stops."""
+        runner = Runner(self, curve=curve)
+        runner.load(self.initial())
+        with np.errstate(all="ignore"):
+            self.steps = runner.run(0, self.steps, ended=None if self.stopper is None else self.stopper.ended)
+        self.stopper = None
+        return runner.state
 
     def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
         """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself."""
@@ -154,6 +147,11 @@ class Trajectory:
             except np.linalg.LinAlgError:
                 return float("nan")
 
+    @property
+    def hparams(self) -> Any:
+        """The hyperparameters as they were given."""
+        return self.hyper.structure.unflatten(self.hyper.leaves)
+
     def _cast(self) -> list[np.ndarray]:
         return [value.astype(self.code.layout.dtype) for value in self.values]
 
@@ -164,6 +162,9 @@ class Trajectory:
 
 class Adjoint:
     """Cotangents carried backwards: s̄ of the state, r̄ of each row of rates, c̄ summed over steps.
+
+    Attributes:
+        looks: (t, norm of s̄_t, norm of s_t), each over the parameters, at some 200 steps, the last first.
 
     Args:
         after: s_stop, the state where the backward run begins.
@@ -189,6 +190,17 @@ class Adjoint:
             outputs = [self._cts[here], self._row, self._more]
             self._runs.append(executable.bind(inputs, outputs, scratch))
         self._here = 1
+        self._watched = np.zeros(of.steps + 1, bool)
+        self._watched[curve_positions(of.steps + 1)] = True
+        self._parameters = code.start_layout.size
+        self.looks: list[tuple[int, float, float]] = []
+        self._look(of.steps)
+
+    def _look(self, t: int) -> None:
+        both = (vectors[self._here][: self._parameters] for vectors in (self._cts, self._states))
+        with np.errstate(all="ignore"):
+            adjoint, state = (float(np.linalg.norm(vector)) for vector in both)
+        self.looks.append((t, adjoint, state))
 
     @property
     def state(self) -> np.ndarray:
@@ -206,16 +218,18 @@ class Adjoint:
         if self._more.size:
             np.add(self.invariants, self._more, self.invariants)
         self._of.evaluations["backward"] += 1
+        if self._watched[t]:
+            self._look(t)
 
-    def hyper(self, ct_outer: list[np.ndarray]) -> list[np.ndarray]:
-        """Total cotangent of each float hyperparameter: through outer loss, steps, rates and first state."""
+    def hyper(self, ct_outer: list[np.ndarray], start: bool = True) -> list[np.ndarray]:
+        """Total cotangent of each float hyperparameter: through outer loss, steps, rates and (`start`) first state."""
         of, code = self._of, self._of.code
         total = [np.array(ct, dtype=float) for ct in ct_outer]
         with np.errstate(all="ignore"):
             if any(code.reads_rows) or any(code.reads_step):
                 for i, ct in enumerate(code.outside_vjp(*of.values, self.rows, self.invariants)):
                     total[i] = total[i] + ct
-            if any(of.start.reads):
+            if start and any(of.start.reads):
                 for i, ct in enumerate(evaluate(of.start.vjp, [*of.values, self.state])[1:]):
                     total[i] = total[i] + ct
         return [ct.astype(value.dtype) for ct, value in zip(total, of.values, strict=True)]

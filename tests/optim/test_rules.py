@@ -25,6 +25,14 @@ def momentum(lr, mu):
     return rule
 
 
+def nesterov(lr, mu):
+    def rule(w, g, slots, t):
+        m = mu(t) * slots[0] + g
+        return w - lr(t) * (g + mu(t) * m), [m]
+
+    return rule
+
+
 def adam(lr, b1, b2, eps):
     def rule(w, g, slots, t):
         m = b1 * slots[0] + (1 - b1) * g
@@ -58,6 +66,12 @@ CASES = {
         hg.optim.Momentum(hg.optim.PerStep("lr"), hg.optim.PerStep("mu")),
         {"lr": RISING / 10, "mu": 4 * RISING},
         momentum(lambda t: RISING[t - 1] / 10, lambda t: 4 * RISING[t - 1]),
+        1,
+    ),
+    "nesterov": (
+        hg.optim.Nesterov("lr", "mu"),
+        {"lr": 0.05, "mu": 0.85},
+        nesterov(constant(0.05), constant(0.85)),
         1,
     ),
     "adam": (
@@ -113,13 +127,18 @@ def torch_run(regression, make, rates=None):
             {"lr": 0.05, "momentum": 0.9},
         ),
         (
+            lambda o, w: o.SGD(w, lr=0.05, momentum=0.9, nesterov=True),
+            hg.optim.Nesterov("lr", "momentum"),
+            {"lr": 0.05, "momentum": 0.9},
+        ),
+        (
             lambda o, w: o.Adam(w, lr=0.03, betas=(0.8, 0.97), eps=1e-4),
             hg.optim.Adam("lr", ("b1", 0.97), "eps"),
             {"lr": 0.03, "b1": 0.8, "eps": 1e-4},
         ),
         (lambda o, w: o.Adam(w, lr=0.03), hg.optim.Adam(lr=0.03), {}),
     ],
-    ids=["sgd", "momentum", "adam", "adam, defaults"],
+    ids=["sgd", "momentum", "nesterov", "adam", "adam, defaults"],
 )
 def test_a_rule_is_pytorchs(regression, make, optimizer, hparams):
     expected = torch_run(regression, make)
@@ -171,6 +190,7 @@ def test_the_registry_holds_every_optimiser():
     assert {name: kind.__name__ for name, kind in hg.optim.OPTIMIZERS.items()} == {
         "sgd": "SGD",
         "momentum": "Momentum",
+        "nesterov": "Nesterov",
         "adam": "Adam",
         "ista": "ISTA",
         "fista": "FISTA",

@@ -1,0 +1,281 @@
+"""A forward and a backward run in bounded memory: slots for states, and a block of steps with all that they keep.
+
+Notation
+--------
+k, s     steps a block, slots for states
+n        blocks: ceil(T / k)
+a, b     bytes of a state, and of what one step of a block keeps (its state and its residuals)
+
+A schedule of `hypergrad.unroll.checkpoint` treats a block as its unit: advancing runs plain steps, reversing runs the
+block once more, keeping residuals, and then its vjps. k = T keeps everything; k = 1 is Revolve over single steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hypergrad.ad.cost import nominal_seconds
+from hypergrad.ad.program import ArrayType
+from hypergrad.unroll.arena import leased
+from hypergrad.unroll.checkpoint import Checkpoint, OnlineStore, forward_runs, revolve
+from hypergrad.unroll.runner import Runner
+from hypergrad.unroll.trajectory import Adjoint, Trajectory
+
+__all__ = ["Blocks", "Costs", "Reversed", "costs", "reverse_run"]
+
+_LOOP = 2e-6  # nominal seconds of the loop around one step
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What to keep.
+
+    Attributes:
+        steps: how many steps are reversed.
+        length: k, steps a block.
+        slots: s, states kept beside the block, that of the start among them.
+    """
+
+    steps: int
+    length: int
+    slots: int
+
+    @property
+    def count(self) -> int:
+        """n, the number of blocks."""
+        return -(-self.steps // self.length)
+
+    @property
+    def forward_steps(self) -> int:
+        """Plain steps that the schedule runs; the last block, which may be shorter, is never run plainly."""
+        return self.length * forward_runs(self.count, self.slots)
+
+    @property
+    def kept_steps(self) -> int:
+        """Steps of blocks that run forward; one that is a block of its own counts as linearised only."""
+        return self.steps if self.length > 1 else 0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Predicted costs of one step.
+
+    Attributes:
+        plain, kept, late: nominal seconds of a plain step, of one that keeps residuals, and of its vjp.
+        state, residuals: bytes of a state, and of what one step keeps beside it.
+        fixed: bytes of work space, however long the run.
+    """
+
+    plain: float
+    kept: float
+    late: float
+    state: int
+    residuals: int
+    fixed: int
+
+    def bytes(self, blocks: Blocks) -> int:
+        """Kept by a run, at its peak."""
+        slots = blocks.slots if blocks.count > 1 else 0
+        return self.fixed + slots * self.state + min(blocks.length, blocks.steps) * self.step
+
+    @property
+    def step(self) -> int:
+        """b, bytes that a step of a block keeps."""
+        return self.state + self.residuals
+
+    def seconds(self, blocks: Blocks) -> float:
+        """Nominal seconds of a run."""
+        return blocks.forward_steps * self.plain + blocks.steps * (self.kept + self.late)
+
+
+def costs(trajectory: Trajectory) -> Costs:
+    """What a step of this problem costs."""
+    code = trajectory.code
+    plain, kept, late = code.forward(False, False), code.forward(True, False), code.backward_kept
+    state = code.layout.size * code.layout.dtype.itemsize
+    work = plain.buffer_bytes + kept.buffer_bytes + late.buffer_bytes
+    rows = 2 * trajectory.rows.nbytes + 2 * trajectory.invariants.nbytes
+    return Costs(
+        nominal_seconds(plain.program) + _LOOP,
+        nominal_seconds(kept.program) + _LOOP,
+        nominal_seconds(late.program) + 2 * _LOOP,
+        state,
+        code.cut.bytes,
+        work + rows + 9 * state,  # two runners, the adjoint's states and cotangents, the outer loss
+    )
+
+
+@dataclass(frozen=True)
+class Reversed:
+    """What came of a forward and a backward run.
+
+    Attributes:
+        state: s_T.
+        value: outer loss.
+        outer: cotangents of the float hyperparameters that the outer loss reads itself.
+        adjoint: after its last step; None where there was no backward run.
+        trained: seconds until the outer loss was known.
+        bytes: kept in slots and block.
+    """
+
+    state: np.ndarray
+    value: float
+    outer: list[np.ndarray]
+    adjoint: Adjoint | None
+    trained: float
+    bytes: int
+
+
+def reverse_run(
+    trajectory: Trajectory,
+    blocks: Blocks,
+    losses: np.ndarray,
+    started: int = 0,
+    enough: Callable[[np.ndarray, float], bool] | None = None,
+) -> Reversed:
+    """Train, evaluate the outer loss, and carry cotangents back over the last `blocks.steps` steps.
+
+    Args:
+        losses: as `Trajectory.curve` returned it; filled.
+        started: the first step that is reversed; those before run once and leave nothing.
+        enough: called with the last state and a finite outer loss; True: there is no backward run.
+    """
+    began = time.perf_counter()
+    width, dtype = trajectory.code.layout.size, trajectory.code.layout.dtype
+    length = min(blocks.length, blocks.steps)
+    slots = blocks.slots if blocks.count > 1 else 0
+    types = [
+        ArrayType((slots, width), dtype),
+        ArrayType((length, width), dtype),
+        *trajectory.kept(length),
+    ]
+    plain = Runner(trajectory, curve=losses)
+    plain.load(trajectory.initial())
+    with leased(types) as (stored, states, *residuals), np.errstate(all="ignore"):
+        pass_ = _Pass(
+            enough,
+            trajectory,
+            blocks,
+            plain,
+            Runner(trajectory, True, losses),
+            stored,
+            states,
+            residuals,
+            started,
+        )
+        plain.run(0, started)
+        pass_.go()
+    size = sum(type.size * type.dtype.itemsize for type in types)
+    return Reversed(pass_.last, pass_.value, pass_.ct_outer, pass_.adjoint, pass_.trained - began, size)
+
+
+class _Pass:
+    """One forward and backward run: the buffers, and where it stands."""
+
+    def __init__(
+        self,
+        enough: Callable[[np.ndarray, float], bool] | None,
+        trajectory: Trajectory,
+        blocks: Blocks,
+        plain: Runner,
+        kept: Runner,
+        stored: np.ndarray,
+        states: np.ndarray,
+        residuals: list[np.ndarray],
+        started: int,
+    ) -> None:
+        self.of, self.blocks, self.started, self.enough = trajectory, blocks, started, enough
+        self.plain, self.kept = plain, kept
+        self.stored, self.states, self.residuals = stored, states, residuals
+        self.adjoint: Adjoint | None = None
+        self.done = False
+
+    def at(self, unit: int) -> int:
+        """The step that a block begins with."""
+        return min(self.started + unit * self.blocks.length, self.started + self.blocks.steps)
+
+    def go(self) -> None:
+        if self.of.stopper is None:
+            self._follow(self.blocks.count, ())
+        else:
+            count, kept = self._unknown_length()
+            if self._back() and count:
+                self._follow(count, kept)
+
+    def _follow(self, count: int, kept: tuple[Checkpoint, ...]) -> None:
+        """Reverse `count` blocks by Revolve's schedule."""
+        if count == 1 and not kept:
+            self._keep(0)
+            self._back()
+            return
+        for action in revolve(count, self.blocks.slots, kept):
+            match action.kind:
+                case "store":
+                    self.stored[action.slot] = self.plain.state
+                case "restore":
+                    self.plain.load(self.stored[action.slot])
+                case "advance":
+                    self.plain.run(self.at(action.unit), self.at(action.stop))
+                case "reverse":
+                    self._keep(action.unit)
+                    if not self._back():
+                        return
+
+    def _keep(self, unit: int) -> None:
+        """Run a block, keeping all that its vjps read."""
+        start, stop = self.at(unit), self.at(unit + 1)
+        self.kept.load(self.plain.state)
+        self.span = start, self.kept.run(start, stop, self.states, self.residuals, self._ended())
+        if self.blocks.length == 1:
+            self.of.evaluations["forward"] -= 1  # it counts as linearised
+
+    def _ended(self) -> Callable[[np.ndarray, int], bool] | None:
+        return None if self.adjoint is not None or self.of.stopper is None else self.of.stopper.ended
+
+    def _back(self) -> bool:
+        """The vjps of the block that was kept last, after the outer loss where it is the first one; False: there are none."""
+        start, stop = self.span
+        if not self.done:
+            self.done = True
+            self.last = self.kept.state.copy()
+            self.value, cotangent, self.ct_outer = self.of.outer(self.last)
+            self.trained = time.perf_counter()
+            if not np.isfinite(self.value) or (self.enough and self.enough(self.last, self.value)):
+                return False
+            self.adjoint = Adjoint(self.of, self.last, cotangent, True)
+        assert self.adjoint is not None
+        for t in range(stop - 1, start - 1, -1):
+            row = t - start
+            self.adjoint.step(t, self.states[row], [residual[row, ...] for residual in self.residuals])
+        return True
+
+    def _unknown_length(self) -> tuple[int, tuple[Checkpoint, ...]]:
+        """The first pass where training may stop early: blocks are kept one after the other, the last one stays.
+
+        Returns:
+            the number of blocks before the last, and the states stored for them.
+        """
+        store = OnlineStore(max(self.blocks.slots, 1))
+        for unit in itertools.count():
+            where = store.kept[0] if unit == 0 else store.offer(unit)
+            if where is not None and len(self.stored):
+                self.stored[where.slot] = self.plain.state
+            self._keep(unit)
+            stop = self.span[1]
+            if (
+                stop < self.at(unit + 1)
+                or self.at(unit + 1) >= self.started + self.blocks.steps
+                or self._over()
+            ):
+                self.of.steps = stop
+                return unit, tuple(point for point in store.kept if point.unit < unit)
+            self.plain.load(self.kept.state)
+        raise AssertionError("unreachable")
+
+    def _over(self) -> bool:
+        return self.of.stopper is not None and self.of.stopper.over
