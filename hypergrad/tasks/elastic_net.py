@@ -245,8 +245,17 @@ def _monotone(
 
 def _direction(k: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, float]:
     """A direction of descent of ½ dᵀK d + slopeᵀd, and how far it leads to the minimum (inf: it never rises)."""
+    from scipy.linalg import cho_factor, cho_solve
+
     if not len(k):
         return slope, 1.0
+    try:
+        factor = cho_factor(k, lower=True, check_finite=False)
+        diagonal = np.diagonal(factor[0])
+        if diagonal.min() > 1e-5 * diagonal.max():
+            return -cho_solve(factor, slope, check_finite=False), 1.0
+    except np.linalg.LinAlgError:
+        pass  # K is singular: its eigenvectors tell where to
     values, vectors = np.linalg.eigh(k)
     parts = vectors.T @ slope
     null = values <= 1e-12 * values[-1]
