@@ -103,8 +103,9 @@ class Stationarity:
             )
         if bilevel and problem.optimizer.rates().get("weight_decay", 0.0) != 0.0:
             raise DerivativeError(
-                f"{type(problem.optimizer).__name__}(weight_decay=...) pulls training away from where the "
-                "gradient of inner_loss vanishes, which Implicit() differentiates; write the penalty into inner_loss, or use hg.Reverse()"
+                f"{type(problem.optimizer).__name__}(weight_decay=...) pulls training away from where the gradient of "
+                "inner_loss vanishes, which Implicit() differentiates; write the penalty into inner_loss, or use "
+                "hg.Reverse()"
             )
         self.data, structure = leaves_of(problem.train, self.dtype)
         program = self._trace(code, problem, structure)
