@@ -23,7 +23,8 @@ from hypergrad.tasks.elastic_net import Fold
 __all__ = ["PenaltySearch", "find_penalty"]
 
 _RISE = 1.05  # a scan ends where F is above this many times its least, and still rises as alpha falls
-_WIDTH = 0.08  # in log alpha
+_WIDTH = 0.05  # in log alpha; LassoCV's grid has 0.07
+_RIVAL = 0.005  # relative, of F
 _RAYS = (1.0, 0.9, 0.5, 0.1)
 _LOWEST_RATIO = 0.01
 
@@ -186,17 +187,19 @@ def _cubic(a: Evaluation, b: Evaluation) -> tuple[float, float]:
 
 
 def _beside(points: Sequence[Evaluation]) -> float | None:
-    """The middle, in u, of the wider of the two intervals beside the best point; None where both are narrow.
+    """The middle, in u, of the widest interval beside a point that is best or nearly so; None where all are narrow.
 
-    Kinks can hide a minimum from the cubics; at `_WIDTH` the search has looked as closely as a grid of 100 alphas.
+    Kinks hide minima from the cubics. The intervals beside the best point end below the spacing of 100 alphas,
+    those beside its rivals below three times that.
     """
-    at = min(range(len(points)), key=lambda i: points[i].value)
-    sides = [
-        (float(np.log(b.alpha / a.alpha)), 0.5 * float(np.log(a.alpha * b.alpha)))
-        for a, b in zip(points[max(at - 1, 0) : at + 1], points[max(at - 1, 0) + 1 : at + 2], strict=False)
-    ]
-    width, middle = max(sides)
-    return middle if width > _WIDTH else None
+    best = min(e.value for e in points)
+    found: tuple[float, float | None] = (1.0, None)
+    for a, b in pairwise(points):
+        least, width = min(a.value, b.value), float(np.log(b.alpha / a.alpha))
+        allowed = _WIDTH if least == best else 3.0 * _WIDTH
+        if least <= best * (1.0 + _RIVAL) and width / allowed > found[0]:
+            found = (width / allowed, 0.5 * float(np.log(a.alpha * b.alpha)))
+    return found[1]
 
 
 def _starts(seen: Sequence[Evaluation]) -> list[Evaluation]:
