@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hypergrad.hypergradients import (
         Auto,
         DrMAD,
+        Evolution,
         Forward,
         HypergradientResult,
         Implicit,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Reversible,
         Truncated,
         hypergradient,
+        online,
         train,
     )
     from hypergrad.space import Categorical, Float, Int, Space
@@ -38,6 +40,7 @@ __all__ = [
     "Categorical",
     "DrMAD",
     "EarlyStopping",
+    "Evolution",
     "Float",
     "Forward",
     "HypergradientResult",
@@ -68,6 +71,7 @@ __all__ = [
     "jvp",
     "nn",
     "ones",
+    "online",
     "optim",
     "samplers",
     "scan",
@@ -107,6 +111,7 @@ _HOMES = {
     "hypergrad.hypergradients": (
         "Auto",
         "DrMAD",
+        "Evolution",
         "Forward",
         "HypergradientResult",
         "Implicit",
@@ -114,6 +119,7 @@ _HOMES = {
         "Reversible",
         "Truncated",
         "hypergradient",
+        "online",
         "train",
     ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Space"),

@@ -25,6 +25,7 @@ __all__ = [
     "leaky_relu",
     "log_softmax",
     "logsumexp",
+    "relaxed_dropout",
     "relu",
     "sigmoid",
     "sigmoid_binary_cross_entropy",
@@ -153,20 +154,25 @@ def _is_class(z: Any, y: Any) -> Any:
     return y[..., None] == np.arange(z.shape[-1])
 
 
-def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
-    """-Σ_k y_k log softmax(z)_k for each row.
+def softmax_cross_entropy(logits: Any, labels: Any, smoothing: Any = 0.0) -> Any:
+    """-Σ_k ((1 - s) y_k + s / K) log softmax(z)_k for each row, s = smoothing (Szegedy et al. 2016, sec. 7).
 
     Args:
-        logits: z of shape (..., K); -inf excludes a class.
+        logits: z of shape (..., K); -inf excludes a class (and makes the loss infinite where s is not 0).
         labels: integers of shape (...) in 0..K-1, or weights of shape (..., K).
+        smoothing: s in [0, 1]: a number, or one a row; differentiated where it is a hyperparameter.
 
     Returns:
         Losses of shape (...).
 
     Raises:
-        ShapeError: shapes that do not fit, or a label outside 0..K-1.
+        ShapeError: shapes that do not fit, a label outside 0..K-1, or a smoothing outside [0, 1].
     """
     z, y = _float(logits), array_of(labels)
+    if not isinstance(smoothing, float) or smoothing != 0.0:
+        s, base = _unit("softmax_cross_entropy: smoothing", smoothing, z.dtype), softmax_cross_entropy(z, y)
+        spread = -np.mean(log_softmax(z), axis=-1)
+        return (1.0 - s) * base + s * spread
     if z.ndim == 0 or y.shape not in (z.shape, z.shape[:-1]):
         raise ShapeError(
             f"softmax_cross_entropy: labels of shape {y.shape} do not fit logits of shape {z.shape}; they must "
@@ -231,6 +237,45 @@ def squared_error(predictions: Any, targets: Any) -> Any:
     d = p - _labels("squared_error", p, targets, bound=False)
     d = d * d
     return d if d.ndim < 2 else np.sum(d, axis=tuple(range(1, d.ndim)))
+
+
+def _unit(name: str, value: Any, dtype: Any, open: bool = False) -> Any:
+    """`value` as floats of a dtype, which must lie in [0, 1] (or inside, if `open`)."""
+    if isinstance(value, Tracer):
+        return value
+    x = np.asarray(value, dtype)
+    if not np.all((x > 0) & (x < 1) if open else (x >= 0) & (x <= 1)):
+        raise ShapeError(
+            f"{name} must lie in {'(0, 1)' if open else '[0, 1]'}, got {value!r}, at {source_line()}"
+        )
+    return x
+
+
+def relaxed_dropout(x: Any, rate: Any, rng: Any, temperature: float = 0.1) -> Any:
+    """x (1 - z) / (1 - rate), z = σ((log rate - log(1 - rate) + log u - log(1 - u)) / temperature), u uniform.
+
+    Dropout whose mask depends smoothly on its rate, so that the rate has a derivative: the concrete relaxation
+    (Gal, Hron & Kendall 2017, eq. 5; Maddison et al. 2017). As the temperature goes to 0, z becomes 1 with
+    probability `rate`, else 0. For prediction leave it out.
+
+    Args:
+        x: activations of any shape.
+        rate: in (0, 1): a number, or an array that broadcasts against x (one rate a unit).
+        rng: the generator that the loss is given; the draw is one uniform number an entry of x.
+        temperature: positive.
+
+    Raises:
+        ShapeError: a rate outside (0, 1), or a temperature that is not positive.
+    """
+    x = _float(x)
+    p = _unit("relaxed_dropout: rate", rate, x.dtype, open=True)
+    if not isinstance(temperature, Tracer) and not temperature > 0:
+        raise ShapeError(
+            f"relaxed_dropout: temperature must be positive, got {temperature!r}, at {source_line()}"
+        )
+    u = np.clip(rng.random(x.shape).astype(x.dtype), 1e-7, 1.0 - 1e-7)  # so that no logarithm is infinite
+    kept = sigmoid((np.log1p(-p) - np.log(p) + np.log1p(-u) - np.log(u)) / temperature)  # 1 - z
+    return x * kept / (1.0 - p)
 
 
 def xavier_normal(rng: np.random.Generator, fan_in: int, fan_out: int, dtype: Any = float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The README: its Python blocks run and print what it says, its commands exist."""
+"""The README: its Python blocks run and print what it says, its commands exist. The pages of docs: theirs run."""
 
 import contextlib
 import io
@@ -24,6 +24,14 @@ def python_blocks():
         for (language, text), (kind, below) in zip(BLOCKS, shown, strict=True)
         if language == "python"
     ]
+
+
+PAGES = {
+    page.name: re.findall(
+        r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    for page in sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
+}
 
 
 def commands():
@@ -54,6 +62,14 @@ def test_a_python_block_runs_and_prints_what_is_shown(number):
     assert NUMBER.sub("#", printed.getvalue()).split() == NUMBER.sub("#", shown).split()
     numbers = [[float(x) for x in NUMBER.findall(text)] for text in (printed.getvalue(), shown)]
     assert numbers[0] == pytest.approx(numbers[1], rel=2e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name, blocks in PAGES.items() if blocks])
+def test_the_blocks_of_a_page_run_one_after_the_other(name):
+    scope = {"__name__": "page"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for number, code in enumerate(PAGES[name]):
+            exec(compile(code, f"{name}, block {number}", "exec"), scope)
 
 
 @pytest.mark.parametrize("line", commands())

@@ -205,6 +205,45 @@ def test_label_errors(call, message):
     assert "test_nn.py:" in str(caught.value)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0, 1, np.array([0.0, 0.3, 0.9])])
+def test_label_smoothing(smoothing):
+    logits, labels = np.random.default_rng(0).standard_normal((3, 4)), np.array([0, 3, 1])
+    s = np.asarray(smoothing, float)
+    soft = (1 - s[..., None]) * np.eye(4)[labels] + s[..., None] / 4
+    expected = -np.sum(soft * hg.nn.log_softmax(logits), axis=-1)
+    for target in (labels, np.eye(4)[labels]):
+        found = hg.nn.softmax_cross_entropy(logits, target, smoothing)
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+    assert hg.nn.softmax_cross_entropy(logits.astype(np.float32), labels, smoothing).dtype == np.float32
+    hg.check_grads(lambda z, s: hg.nn.softmax_cross_entropy(z, labels, s).mean(), (logits, 0.2))
+
+
+def test_label_smoothing_must_lie_in_the_unit_interval():
+    with pytest.raises(ShapeError, match=r"smoothing must lie in \[0, 1\], got 1\.5"):
+        hg.nn.softmax_cross_entropy(np.zeros((2, 3)), np.zeros(2, int), 1.5)
+
+
+def test_relaxed_dropout():
+    x, rate = np.ones((200, 50)), np.linspace(0.1, 0.6, 50)
+    draw = lambda: np.random.default_rng(1)
+    kept = hg.nn.relaxed_dropout(x, rate, draw(), temperature=1e-6) * (1 - rate)
+    assert set(np.unique(np.round(kept, 12))) == {0.0, 1.0}
+    np.testing.assert_allclose(1 - kept.mean(axis=0), rate, atol=0.12)
+    # by its formula
+    u = draw().random((200, 50))
+    odds = rate / (1 - rate) * u / (1 - u)
+    expected = x * (1 - odds**2 / (1 + odds**2)) / (1 - rate)
+    np.testing.assert_allclose(hg.nn.relaxed_dropout(x, rate, draw(), 0.5), expected, rtol=1e-9, atol=1e-12)
+    loss = lambda x, rate: np.sum(hg.nn.relaxed_dropout(x, rate, draw(), 0.5) ** 2)
+    hg.check_grads(loss, (x[:3], rate))
+    assert hg.nn.relaxed_dropout(x.astype(np.float32), 0.2, draw()).dtype == np.float32
+    for wrong in (0.0, 1.0, np.array([0.5, -0.1])):
+        with pytest.raises(ShapeError, match=r"relaxed_dropout: rate must lie in \(0, 1\)"):
+            hg.nn.relaxed_dropout(x, wrong, draw())
+    with pytest.raises(ShapeError, match="temperature must be positive, got 0"):
+        hg.nn.relaxed_dropout(x, 0.5, draw(), 0)
+
+
 def test_initialisers():
     for f, variance in ((nn.xavier_normal, 2 / 700), (nn.he_normal, 2 / 400)):
         w = f(np.random.default_rng(0), 400, 300)

@@ -1,8 +1,10 @@
 """Methods that compute hypergradients."""
 
+from hypergrad.hypergradients import online
 from hypergrad.hypergradients.auto import Auto
 from hypergrad.hypergradients.base import HypergradientResult, Method
 from hypergrad.hypergradients.drmad import DrMAD
+from hypergrad.hypergradients.evolution import Evolution, EvolutionResult
 from hypergrad.hypergradients.forward import Forward
 from hypergrad.hypergradients.implicit import Implicit
 from hypergrad.hypergradients.plan import Plan
@@ -19,12 +21,15 @@ METHODS = {
     "implicit": Implicit,
     "truncated": Truncated,
     "drmad": DrMAD,
+    "evolution": Evolution,
 }
 
 __all__ = [
     "METHODS",
     "Auto",
     "DrMAD",
+    "Evolution",
+    "EvolutionResult",
     "Forward",
     "HypergradientResult",
     "Implicit",
@@ -34,5 +39,6 @@ __all__ = [
     "Reversible",
     "Truncated",
     "hypergradient",
+    "online",
     "train",
 ]

@@ -1,13 +1,12 @@
 """What an inner optimiser is: a pure step on whole vectors, whose rates are hyperparameters.
 
-Notation: w parameters (n,), g gradient (n,), each slot a vector (n,) that starts at 0, t = 0..T-1.
+Notation: w parameters (n,), g gradient (n,), each slot a vector, t = 0..T-1.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,51 +14,54 @@ import numpy as np
 from hypergrad import tree
 from hypergrad.errors import ProblemError, nearest
 from hypergrad.optim.exact import MomentumForm
-from hypergrad.optim.schedules import Schedule
+from hypergrad.optim.reader import Rate, Reader, Schedule
 
-__all__ = ["Optimizer", "Rate", "children", "lookup"]
-
-Rate = float | str | Schedule
+__all__ = ["Optimizer", "Rate", "children", "decayed", "is_off", "lookup"]
 
 
-class Optimizer(ABC):
+class Optimizer(Reader, ABC):
     """An update rule. Subclasses are frozen dataclasses whose fields are rates, or `options`.
 
     Each rate is a number, a key of the hyperparameters ("opt/lr" for a nested one), or a schedule. A
     hyperparameter that is a dict over the top-level keys of the parameters gives one rate a layer.
 
+    Attributes:
+        options: fields that are no rates.
+        initial: rates that are read once, for the first slots.
+        full_batch: whether every step must see the same rows.
+
     Raises:
-        ProblemError: a rate that is none of these.
+        ProblemError: a rate that is none of these, or a schedule of what is read once.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
-    options: ClassVar[tuple[str, ...]] = ()
+    initial: ClassVar[tuple[str, ...]] = ()
+    full_batch: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        self.rates()
+        rates = self.rates()
+        for name in self.initial:
+            if isinstance(rates[name], Schedule):
+                raise ProblemError(
+                    f"{type(self).__name__}({name}=...) is read once, before the first step; "
+                    f"write a number or a key of hparams, not {rates[name]!r}"
+                )
 
-    def rates(self) -> dict[str, Rate]:
-        """Rate of each name; a tuple field ``betas`` becomes ``betas/0``, ``betas/1``."""
-        found: dict[str, Rate] = {}
-        for field in fields(self):  # type: ignore[arg-type]
-            if field.name in self.options:
-                continue
-            value = getattr(self, field.name)
-            parts = (
-                {f"{field.name}/{i}": v for i, v in enumerate(value)}
-                if isinstance(value, tuple | list)
-                else {field.name: value}
-            )
-            for name, rate in parts.items():
-                if isinstance(rate, bool) or not isinstance(
-                    rate, int | float | str | np.floating | np.integer | Schedule
-                ):
-                    raise ProblemError(
-                        f"{type(self).__name__}({field.name}=...) takes a number, a key of hparams or a "
-                        f"schedule, got {rate!r}"
-                    )
-                found[name] = rate if isinstance(rate, str | Schedule) else float(rate)
-        return found
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of what the rule remembers beside w."""
+        return ()
+
+    def slot_sizes(self, n: int) -> tuple[int, ...]:
+        """Length of each slot for n parameters."""
+        return (n,) * len(self.slots)
+
+    def first_slots(self, n: int, rate: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The slots before the first step, each broadcast to its length.
+
+        Args:
+            rate: the rates named in `initial`: each a number, an array () or an array (n,).
+        """
+        return (0.0,) * len(self.slots)
 
     def derived(self, rates: Mapping[str, Any], t: np.ndarray) -> dict[str, Any]:
         """More rows of shape (T,) that depend on the rates and the step alone (bias corrections).
@@ -98,9 +100,19 @@ class Optimizer(ABC):
 
         Args:
             w, g: parameters and gradient, (n,).
-            slots: one vector (n,) for each of `slots`.
+            slots: one vector for each of `slots`, of the length that `slot_sizes` says.
             rate: each a number, an array () or an array (n,).
         """
+
+
+def is_off(rate: Any) -> bool:
+    """Whether a rate is the number 0, so that the step may leave out what it multiplies."""
+    return isinstance(rate, int | float | np.floating) and rate == 0
+
+
+def decayed(g: Any, w: Any, decay: Any) -> Any:
+    """g + decay w, the gradient of the loss plus decay/2 |w|²."""
+    return g if is_off(decay) else g + decay * w
 
 
 def children(node: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Nesterov's accelerated gradient (Nesterov 1983; Sutskever et al. 2013) in PyTorch's form."""
+"""Nesterov's accelerated gradient (Nesterov 1983) in PyTorch's form: a look ahead along the new momentum."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hypergrad.optim.base import Optimizer, Rate
+from hypergrad.optim.base import Optimizer, Rate, decayed
 from hypergrad.optim.exact import MomentumForm
 
 __all__ = ["Nesterov"]
@@ -14,21 +14,27 @@ __all__ = ["Nesterov"]
 
 @dataclass(frozen=True)
 class Nesterov(Optimizer):
-    """m' = momentum m + g; w' = w - lr (g + momentum m').
+    """g' = g + weight_decay w;  m' = momentum m + g';  w' = w - lr (g' + momentum m').
+
+    Sutskever et al. (2013, eq. 3-4) take the gradient at w + momentum m instead; in the variable
+    w + momentum m theirs is this rule, while lr and momentum are constant.
 
     Attributes:
         lr: learning rate, natural units.
         momentum: in [0, 1).
+        weight_decay: of all parameters, 0 or more; the number 0 costs nothing.
     """
 
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
 
     lr: Rate = 0.1
     momentum: Rate = 0.9
+    weight_decay: Rate = 0.0
 
     def update(
         self, w: Any, g: Any, slots: tuple[Any, ...], rate: Mapping[str, Any]
     ) -> tuple[Any, tuple[Any, ...]]:
+        g = decayed(g, w, rate["weight_decay"])
         m = rate["momentum"] * slots[0] + g
         return w - rate["lr"] * (g + rate["momentum"] * m), (m,)
 

@@ -64,7 +64,9 @@ class FISTA(Proximal):
     β_t = (θ_t − 1) / θ_{t+1}, θ_1 = 1, θ_{t+1} = (1 + √(1 + 4 θ_t²)) / 2 (Beck & Teboulle 2009, sec. 4).
     """
 
-    slots: ClassVar[tuple[str, ...]] = ("previous",)
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("previous",)
 
     def derived(self, rates: Mapping[str, Any], t: np.ndarray) -> dict[str, Any]:
         theta, beta = 1.0, np.empty(len(t))

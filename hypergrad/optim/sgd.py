@@ -6,22 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hypergrad.optim.base import Optimizer, Rate
+from hypergrad.optim.base import Optimizer, Rate, decayed
 
 __all__ = ["SGD"]
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """w' = w - lr g.
+    """w' = w - lr (g + weight_decay w).
 
     Attributes:
         lr: learning rate, natural units.
+        weight_decay: of all parameters, 0 or more; the number 0 costs nothing.
     """
 
     lr: Rate = 0.1
+    weight_decay: Rate = 0.0
 
     def update(
         self, w: Any, g: Any, slots: tuple[Any, ...], rate: Mapping[str, Any]
     ) -> tuple[Any, tuple[Any, ...]]:
-        return w - rate["lr"] * g, ()
+        return w - rate["lr"] * decayed(g, w, rate["weight_decay"]), ()

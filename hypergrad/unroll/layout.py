@@ -50,6 +50,11 @@ class Layout:
             for part, shape in zip(split(vector, self.sizes), self.shapes, strict=True)
         ]
 
+    def part(self, vector: np.ndarray, number: int) -> np.ndarray:
+        """One leaf of a plain vector, as a view."""
+        start = sum(self.sizes[:number])
+        return vector[start : start + self.sizes[number]].reshape(self.shapes[number])
+
     def tree(self, vector: Any) -> Any:
         """The tree of a (traced) vector."""
         return self.structure.unflatten(self.leaves(vector))

@@ -16,11 +16,11 @@ from hypergrad.ad.api import as_array, value_and_grad
 from hypergrad.ad.primitives.linear import broadcast_to, convert
 from hypergrad.ad.primitives.shape import concatenate, split
 from hypergrad.errors import ProblemError, ShapeError
-from hypergrad.optim.base import Optimizer
+from hypergrad.optim import OPTIMIZERS, Optimizer
 from hypergrad.unroll.batches import Batches, arrays_of, generator, row_count
 from hypergrad.unroll.calls import check_call, drawing
 from hypergrad.unroll.layout import Layout
-from hypergrad.unroll.rates import check_rates, rate_now, rate_rows
+from hypergrad.unroll.rates import check_rates, rate_now, rate_rows, rate_start
 from hypergrad.unroll.stopping import check_stop
 
 __all__ = ["BilevelProblem", "UnrolledProblem"]
@@ -113,7 +113,7 @@ class UnrolledProblem:
         """The layout of the state vector, given that of what `init` returned."""
         return start
 
-    def start(self, leaves: Any, layout: Layout, start: Layout) -> Any:
+    def start(self, leaves: Any, layout: Layout, start: Layout, hparams: Any) -> Any:
         """The first state vector, from the leaves of what `init` returned."""
         return layout.vector(leaves)
 
@@ -177,11 +177,17 @@ class BilevelProblem(UnrolledProblem):
         stop: Any = None,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise ProblemError(f"optimizer must be one of hg.optim (SGD, Momentum, Adam), got {optimizer!r}")
+            names = ", ".join(kind.__name__ for kind in OPTIMIZERS.values())
+            raise ProblemError(f"optimizer must be one of hg.optim ({names}), got {optimizer!r}")
         self.optimizer = optimizer
         self.inner_loss = inner_loss
         self._call = drawing("inner_loss", inner_loss, ("params", "hparams", "batch"))
         self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches, stop)
+        if optimizer.full_batch and not self.batches.full:
+            raise ProblemError(
+                f"{type(optimizer).__name__} compares the gradients of two steps, which must see the same rows; "
+                "leave out batch_size and batches"
+            )
 
     def rates(self, hparams: Any) -> dict[str, Any]:
         return rate_rows(self.optimizer, hparams, self.steps)
@@ -190,26 +196,48 @@ class BilevelProblem(UnrolledProblem):
         check_rates(self.optimizer, hparams)
 
     def state(self, start: Layout) -> Layout:
-        count = 1 + len(self.optimizer.slots)
-        return Layout(tree.structure([0] * count), ((start.size,),) * count, start.dtype)
+        sizes = self._sizes(start)
+        return Layout(tree.structure([0] * len(sizes)), tuple((size,) for size in sizes), start.dtype)
 
-    def start(self, leaves: Any, layout: Layout, start: Layout) -> Any:
-        slots = [np.zeros(start.size, start.dtype) for _ in self.optimizer.slots]
+    def _sizes(self, start: Layout) -> tuple[int, ...]:
+        """Lengths of w and of each slot."""
+        return (start.size, *self.optimizer.slot_sizes(start.size))
+
+    def start(self, leaves: Any, layout: Layout, start: Layout, hparams: Any) -> Any:
+        slots = self.optimizer.first_slots(start.size, rate_start(self.optimizer, hparams, start))
         return layout.vector([start.vector(leaves), *slots])
 
     def advance(
         self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any], batch: Any, t: Any, rng: Any
     ) -> tuple[Any, Any]:
-        w, *slots = split(vector, (start.size,) * (1 + len(self.optimizer.slots)))
+        w, slots, now = self.parts(vector, start, hparams, rates)
+        loss, g = self.slope(self.optimizer.ahead(w, slots, now), start, hparams, batch, rng)
+        return self.move(w, g, slots, now, start), loss
+
+    def parts(
+        self, vector: Any, start: Layout, hparams: Any, rates: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """w and the slots of a state vector, and what the optimiser reads at this step."""
+        w, *slots = split(vector, self._sizes(start))
+        now = {**rate_now(self.optimizer, hparams, rates, start), **self.optimizer.bound(hparams, start)}
+        return w, tuple(slots), now
+
+    def slope(self, w: Any, start: Layout, hparams: Any, batch: Any, rng: Any) -> tuple[Any, Any]:
+        """The inner loss at w, (n,), and its gradient."""
 
         def inner_loss(flat: Any) -> Any:
             return self._call(rng, start.tree(flat), hparams, batch)
 
-        now = {**rate_now(self.optimizer, hparams, rates, start), **self.optimizer.bound(hparams, start)}
-        loss, g = value_and_grad(inner_loss)(self.optimizer.ahead(w, tuple(slots), now))
-        new, new_slots = self.optimizer.update(w, g, tuple(slots), now)
-        parts = [convert(broadcast_to(part, (start.size,)), start.dtype) for part in (new, *new_slots)]
-        return concatenate(parts), loss
+        return value_and_grad(inner_loss)(w)
+
+    def move(self, w: Any, g: Any, slots: tuple[Any, ...], now: dict[str, Any], start: Layout) -> Any:
+        """The next state vector, given the gradient."""
+        new, new_slots = self.optimizer.update(w, g, slots, now)
+        parts = [
+            convert(broadcast_to(part, (size,)), start.dtype)
+            for part, size in zip((new, *new_slots), self._sizes(start), strict=True)
+        ]
+        return concatenate(parts)
 
     def params(self, vector: Any, start: Layout) -> Any:
         return start.tree(vector[: start.size])

@@ -16,10 +16,10 @@ from hypergrad.ad.primitives.shape import concatenate
 from hypergrad.ad.trace import is_traced
 from hypergrad.errors import ProblemError
 from hypergrad.optim.base import Optimizer, children, lookup
-from hypergrad.optim.schedules import Schedule
+from hypergrad.optim.reader import Schedule
 from hypergrad.unroll.layout import Layout
 
-__all__ = ["check_rates", "rate_now", "rate_rows", "rate_table"]
+__all__ = ["check_rates", "rate_now", "rate_rows", "rate_start", "rate_table"]
 
 
 def rate_rows(optimizer: Optimizer, hparams: Any, steps: int) -> dict[str, Any]:
@@ -28,32 +28,16 @@ def rate_rows(optimizer: Optimizer, hparams: Any, steps: int) -> dict[str, Any]:
     Returns:
         name -> row, or a dict of one row a layer where a rate is given per layer.
     """
-    full: dict[str, Any] = {}
-    rows: dict[str, Any] = {}
-    for name, rate in optimizer.rates().items():
-        found = _read(optimizer, name, rate, hparams)
-        if isinstance(rate, Schedule):
-            found = rows[name] = _each(lambda leaf, rate=rate: rate.rows(leaf, steps), found)
-        full[name] = found
+    kind = type(optimizer).__name__
+    rates = {name: rate for name, rate in optimizer.rates().items() if name not in optimizer.initial}
+    full = {name: _value(kind, name, rate, hparams, steps) for name, rate in rates.items()}
+    rows = {name: full[name] for name, rate in rates.items() if isinstance(rate, Schedule)}
     t = np.arange(1.0, steps + 1.0)
-    layered = {name: tuple(value) for name, value in full.items() if isinstance(value, Mapping)}
-    if not layered:
-        return {**rows, **optimizer.derived(full, t)}
-    first, layers = next(iter(layered.items()))
-    for name, other in layered.items():
-        if set(other) != set(layers):
-            raise ProblemError(
-                f"{type(optimizer).__name__} reads its rate {first} for the layers {_list(layers)}, "
-                f"but {name} for {_list(other)}; give both the top-level keys of params"
-            )
-    derived = {
-        layer: optimizer.derived(
-            {name: v[layer] if isinstance(v, Mapping) else v for name, v in full.items()}, t
-        )
-        for layer in layers
-    }
-    names = derived[layers[0]]
-    return {**rows, **{name: {layer: derived[layer][name] for layer in layers} for name in names}}
+    derived = _by_layer(kind, full, lambda one: optimizer.derived(one, t))
+    if any(isinstance(value, Mapping) for value in full.values()):
+        names = next(iter(derived.values()))
+        derived = {name: {layer: found[name] for layer, found in derived.items()} for name in names}
+    return {**rows, **derived}
 
 
 def rate_now(optimizer: Optimizer, hparams: Any, rows: Mapping[str, Any], start: Layout) -> dict[str, Any]:
@@ -65,12 +49,23 @@ def rate_now(optimizer: Optimizer, hparams: Any, rows: Mapping[str, Any], start:
     """
     values = {
         **{
-            name: _read(optimizer, name, rate, hparams)
+            name: _read(type(optimizer).__name__, name, rate, hparams)
             for name, rate in optimizer.rates().items()
-            if name not in rows
+            if name not in rows and name not in optimizer.initial
         },
         **rows,
     }
+    return _spread_all(optimizer, values, start)
+
+
+def rate_start(optimizer: Optimizer, hparams: Any, start: Layout) -> dict[str, Any]:
+    """Each rate that the optimiser reads before the first step, as in `rate_now`."""
+    rates = optimizer.rates()
+    values = {name: _read(type(optimizer).__name__, name, rates[name], hparams) for name in optimizer.initial}
+    return _spread_all(optimizer, values, start)
+
+
+def _spread_all(optimizer: Optimizer, values: Mapping[str, Any], start: Layout) -> dict[str, Any]:
     return {
         name: _spread(value, name, type(optimizer).__name__, start) if isinstance(value, Mapping) else value
         for name, value in values.items()
@@ -93,8 +88,9 @@ def rate_table(
     ends = np.cumsum([child.count for child in shape.children], dtype=int).tolist()
     sizes = [sum(start.sizes[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
     found = {
-        name: rows[name] if name in rows else _read(optimizer, name, rate, hparams)
+        name: rows[name] if name in rows else _read(type(optimizer).__name__, name, rate, hparams)
         for name, rate in optimizer.rates().items()
+        if name not in optimizer.initial
     }
     layered = any(isinstance(value, Mapping) for value in found.values())
     count = len(sizes) if layered else 1
@@ -109,44 +105,80 @@ def rate_table(
 def check_rates(optimizer: Optimizer, hparams: Any) -> None:
     """Raise ProblemError where the numbers that a schedule reads are outside its domain."""
     for name, rate in optimizer.rates().items():
-        if isinstance(rate, Schedule):
-            found = _read(optimizer, name, rate, hparams)
+        _check(type(optimizer).__name__, name, rate, hparams)
+
+
+def _check(kind: str, name: str, rate: Any, hparams: Any) -> None:
+    for field, part in rate.rates().items() if isinstance(rate, Schedule) else ():
+        if isinstance(part, str):
+            found = _read(kind, name, part, hparams, field in rate.arrays)
             for layer, leaf in found.items() if isinstance(found, Mapping) else [("", found)]:
-                rate.check(leaf, f"{rate.key}/{layer}" if layer else rate.key)
+                key = f"{part}/{layer}" if layer else part
+                rate.check(field, leaf, f"hparams[{key!r}]")
+        _check(kind, name, part, hparams)
 
 
-def _each(function: Any, value: Any) -> Any:
-    return {k: function(v) for k, v in value.items()} if isinstance(value, Mapping) else function(value)
+def _value(kind: str, name: str, rate: Any, hparams: Any, steps: int, array: bool = False) -> Any:
+    """A rate as a number or an array (), a schedule's as a row (T,); or a dict of these by layer."""
+    if not isinstance(rate, Schedule):
+        return _read(kind, name, rate, hparams, array)
+    values = {
+        field: _value(kind, name, part, hparams, steps, field in rate.arrays)
+        for field, part in rate.rates().items()
+    }
+    return _by_layer(kind, values, lambda one: rate.rows(one, steps), f"{name}/")
+
+
+def _by_layer(kind: str, values: Mapping[str, Any], function: Any, prefix: str = "") -> Any:
+    """`function` of the values, or of those of each layer where one of them is given per layer.
+
+    Raises:
+        ProblemError: two of them name different layers.
+    """
+    layered = {name: value for name, value in values.items() if isinstance(value, Mapping)}
+    if not layered:
+        return function(values)
+    first, layers = next(iter(layered.items()))
+    for name, other in layered.items():
+        if set(other) != set(layers):
+            raise ProblemError(
+                f"{kind} reads its rate {prefix}{first} for the layers {_list(layers)}, "
+                f"but {prefix}{name} for {_list(other)}; give both the top-level keys of params"
+            )
+    return {
+        layer: function({name: v[layer] if isinstance(v, Mapping) else v for name, v in values.items()})
+        for layer in layers
+    }
 
 
 def _list(names: Any) -> str:
     return ", ".join(map(repr, sorted(names)))
 
 
-def _read(optimizer: Optimizer, name: str, rate: Any, hparams: Any) -> Any:
-    """A rate as a number or a float array, or a dict of float arrays by layer.
+def _read(kind: str, name: str, rate: Any, hparams: Any, array: bool = False) -> Any:
+    """A rate as a number or an array (), or a dict of these by layer; with `array`, arrays of any shape.
 
-    A list of numbers that a schedule reads is one array.
+    A list of numbers that is read as an array is one.
+
+    Args:
+        kind: whose rate it is, for errors.
 
     Raises:
         ProblemError: a hyperparameter that is no rate.
     """
     if isinstance(rate, float):
         return rate
-    key = rate.key if isinstance(rate, Schedule) else rate
-    what = f"{type(optimizer).__name__} reads its rate {name} from hparams[{{!r}}]"
-    value = lookup(hparams, key)
+    what = f"{kind} reads its rate {name} from hparams[{{!r}}]"
+    value = lookup(hparams, rate)
     below = children(value)
     if not below:
-        return _float(value, key, what, isinstance(rate, Schedule))
-    whole = isinstance(rate, Schedule) and isinstance(value, list | tuple)
-    found = {
-        part: _float(leaf, f"{key}/{part}", what, isinstance(rate, Schedule)) for part, leaf in below.items()
-    }
-    return np.stack(list(found.values())) if whole and all(v.shape == () for v in found.values()) else found
+        return _float(value, rate, what, array)
+    found = {part: _float(leaf, f"{rate}/{part}", what, array) for part, leaf in below.items()}
+    whole = array and isinstance(value, list | tuple) and all(leaf.shape == () for leaf in found.values())
+    return np.stack(list(found.values())) if whole else found
 
 
-def _float(value: Any, key: str, what: str, schedule: bool) -> Any:
+def _float(value: Any, key: str, what: str, array: bool) -> Any:
     """One leaf of a hyperparameter that an optimiser reads, as a float array."""
     what = what.format(key)
     if children(value) or tree.structure(value).kind is not None:
@@ -161,7 +193,7 @@ def _float(value: Any, key: str, what: str, schedule: bool) -> Any:
         if kind != "f":
             raise ProblemError(f"{what}, which is {value!r}; write a float")
         value = np.asarray(value)
-    if not schedule and value.shape != ():
+    if not array and value.shape != ():
         raise ProblemError(
             f"{what}, which must be one number, got shape {value.shape}; "
             "write hg.optim.PerStep(key) for one number a step"

@@ -99,7 +99,7 @@ def costs(trajectory: Trajectory) -> Costs:
     plain, kept, late = code.forward(False, False), code.forward(True, False), code.backward_kept
     state = code.layout.size * code.layout.dtype.itemsize
     work = plain.buffer_bytes + kept.buffer_bytes + late.buffer_bytes
-    rows = 2 * trajectory.rows.nbytes + 2 * trajectory.invariants.nbytes
+    rows = 5 * trajectory.rows.nbytes + 5 * trajectory.invariants.nbytes
     return Costs(
         nominal_seconds(plain.program) + _LOOP,
         nominal_seconds(kept.program) + _LOOP,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["Runner"]
 
@@ -25,7 +22,7 @@ class Runner:
         failed: a step met a singular matrix, and the state is nan from there on.
     """
 
-    def __init__(self, trajectory: Trajectory, keep: bool = False, curve: np.ndarray | None = None) -> None:
+    def __init__(self, trajectory: Any, keep: bool = False, curve: np.ndarray | None = None) -> None:
         self._of = trajectory
         code, layout = trajectory.code, trajectory.code.layout
         self._buffers = np.empty(layout.size, layout.dtype), np.empty(layout.size, layout.dtype)

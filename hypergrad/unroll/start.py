@@ -65,7 +65,8 @@ class Start:
             if len(dtypes) > 1 and any(x.dtype != min(dtypes, key=lambda d: d.itemsize) for x in shown):
                 return builder.program([]), dtypes
             self.layout = Layout.of_state(state, "init")
-            return builder.program([problem.start(leaves, problem.state(self.layout), self.layout)]), dtypes
+            layout, hparams = problem.state(self.layout), hyper.tree(shown)
+            return builder.program([problem.start(leaves, layout, self.layout, hparams)]), dtypes
 
     @cached_property
     def vjp(self) -> Program:

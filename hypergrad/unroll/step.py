@@ -27,11 +27,12 @@ from hypergrad.ad.trace import Builder, type_of, user_code
 from hypergrad.errors import ProblemError
 from hypergrad.unroll.batches import leaves_of
 from hypergrad.unroll.draws import TracedGenerator
+from hypergrad.unroll.gathers import Gather, gathers_last, split_gathers
 from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.start import Start, reads
 
-__all__ = ["Compiled", "compiled"]
+__all__ = ["Compiled", "compiled", "over_tangents"]
 
 
 class Compiled:
@@ -98,6 +99,8 @@ class Compiled:
         self.reads_step = reads(step, step.inputs[2 : 2 + count])
         (self.reads_t,) = reads(step, [step.inputs[2 + count]])
         before, rest = hoist(step, [2 <= i < 2 + count for i in range(len(step.inputs))])
+        before, rest, self._dense = gathers_last(before, rest, len(step.inputs) - count)
+        self._rest = rest
         shapes = tuple(atom.type.shape for atom in before.outputs)
         self.invariant_layout = Layout(tree.structure([0] * len(shapes)), shapes, self.layout.dtype)
         with Builder("invariants") as builder:
@@ -182,13 +185,61 @@ class Compiled:
             vector, value, moved, _ = both.outputs
             outputs = (vector, value, moved) if loss else (vector, moved)
             both = optimize(Program(both.inputs, both.equations, outputs, "step_jvp"))
-            whole = _over_tangents(both, 3, 1, count)
+            whole = over_tangents(both, 3, 1, count)
             found = self._tangents[count, loss] = Executable(whole, closed=True)
         return found
 
     @cached_property
+    def _split(self) -> tuple[list[Gather], Program, Program]:
+        return split_gathers(self._rest, self._dense, len(self.invariant_layout.shapes))
+
+    @property
+    def gathers(self) -> list[Gather]:
+        """What the step reads of the last parts of c, which it only gathers rows from."""
+        return self._split[0]
+
+    @property
+    def dense(self) -> int:
+        """Length of the first part of c, whose cotangent is a vector."""
+        return sum(self.invariant_layout.sizes[: self._dense])
+
+    def _joint_by_rows(self) -> Program:
+        """`joint` where some parts of c are only gathered from."""
+        gathers, before, after = self._split
+        layout, first = self.invariant_layout, self._dense
+        count, rows = len(layout.shapes), len(gathers)
+        with Builder("step") as builder:
+            inputs = [builder.input(var.type) for var in after.inputs]
+            vector, loss = evaluate(after, inputs)
+            one = builder.program([vector, stop_gradient(loss)])
+        end = len(one.inputs) - rows
+        both = optimize(
+            vjp_program(
+                one, [i < first or count <= i < count + 2 or i >= end for i in range(len(one.inputs))]
+            )
+        )
+        with Builder("step_vjp") as builder:
+            state, row, vector, *others = [builder.input(var.type) for var in self.step.inputs]
+            ct = builder.input(state.type)
+            given = [*layout.leaves(vector), state, row, *others]
+            taken = iter(evaluate(before, given))
+            values, indices = [], []
+            for gather in gathers:
+                values.append(next(taken))
+                indices.append([next(taken) for _ in gather.types[1:]])
+            nothing = np.zeros((), self.layout.dtype)
+            new, loss, *cts = evaluate(both, [*given, *values, ct, nothing])
+            dense = Layout(tree.structure([0] * first), layout.shapes[:first], layout.dtype).vector(
+                cts[:first]
+            )
+            sparse = [x for g, index in zip(cts[first + 2 :], indices, strict=True) for x in (g, *index)]
+            return optimize(builder.program([new, loss, *cts[first : first + 2], dense, *sparse]))
+
+    @cached_property
     def joint(self) -> Program:
-        """(s, r, c, t, batch, draws, s̄') -> (s', inner loss, s̄, r̄, c̄)."""
+        """(s, r, c, t, batch, draws, s̄') -> (s', inner loss, s̄, r̄, c̄ of `dense`, for each of `gathers` ḡ and i)."""
+        if self.gathers:
+            return self._joint_by_rows()
         one = self._state_alone
         both = vjp_program(one, [i < 3 for i in range(len(one.inputs))])
         return optimize(Program(both.inputs[:-1], both.equations, both.outputs, "step_vjp"))
@@ -215,7 +266,7 @@ class Compiled:
 
     @cached_property
     def backward(self) -> Executable:
-        """(s, r, c, t, batch, draws, s̄') -> (s̄, r̄, c̄)."""
+        """(s, r, c, t, batch, draws, s̄') -> (s̄, r̄, c̄ and what else `joint` returns)."""
         joint = self.joint
         program = prune(Program(joint.inputs, joint.equations, joint.outputs[2:], joint.name))
         return Executable(program, closed=True)
@@ -242,7 +293,7 @@ class Compiled:
         """(float hyperparameters, their tangents, each (H, ...)) -> tangents of the rates (H, T, R) and of c (H, C)."""
         both = jvp_program(self._outside, [True] * len(self._outside.inputs))
         both = optimize(Program(both.inputs, both.equations, both.outputs[2:], both.name))
-        return Executable(_over_tangents(both, len(self.hyper.types), 2, count))
+        return Executable(over_tangents(both, len(self.hyper.types), 2, count))
 
     @cached_property
     def _outside(self) -> Program:
@@ -263,7 +314,7 @@ class Compiled:
         return Executable(prune(Program(outer.inputs, outer.equations, outer.outputs[:1], "outer_loss")))
 
 
-def _over_tangents(program: Program, inputs: int, outputs: int, count: int) -> Program:
+def over_tangents(program: Program, inputs: int, outputs: int, count: int) -> Program:
     """A jvp Program for `count` tangents at once: its last inputs and outputs get a first axis of that length."""
     marks = [i >= len(program.inputs) - inputs for i in range(len(program.inputs))]
     also = [i >= len(program.outputs) - outputs for i in range(len(program.outputs))]

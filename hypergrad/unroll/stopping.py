@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hypergrad.errors import ProblemError
 from hypergrad.unroll.calls import check_call
-
-if TYPE_CHECKING:
-    from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["EarlyStopping", "Stopper", "check_stop"]
 
@@ -56,7 +53,7 @@ class Stopper:
         over: it has said that training ends.
     """
 
-    def __init__(self, rule: EarlyStopping | Callable[..., Any], trajectory: Trajectory) -> None:
+    def __init__(self, rule: EarlyStopping | Callable[..., Any], trajectory: Any) -> None:
         self._rule, self._of = rule, trajectory
         self._least, self._waited = float("inf"), 0
         self.over = False

@@ -15,6 +15,7 @@ from hypergrad.ad.forward import evaluate
 from hypergrad.ad.program import ArrayType
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.curve import curve_positions
+from hypergrad.unroll.gathers import add_rows
 from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.start import Start
@@ -177,7 +178,16 @@ class Adjoint:
         code, dtype = of.code, of.code.layout.dtype
         self.rows = np.zeros_like(of.rows)
         self.invariants = np.zeros_like(of.invariants)
-        self._more = np.zeros_like(of.invariants)
+        self._more = np.zeros(code.dense, dtype)
+        self._dense = self.invariants[: code.dense]
+        self._taken = [
+            (
+                code.invariant_layout.part(self.invariants, gather.leaf),
+                gather.spec,
+                [np.zeros(type.shape, type.dtype) for type in gather.types],
+            )
+            for gather in code.gathers
+        ]
         self._row = np.zeros(code.row_layout.size, dtype)
         executable = code.backward_kept if kept else code.backward
         scratch = executable.scratch()
@@ -188,6 +198,7 @@ class Adjoint:
             late = [self._states[1 - here]] if kept else []
             inputs = [self._states[here], *of.inputs, *late, self._cts[1 - here]]
             outputs = [self._cts[here], self._row, self._more]
+            outputs += [array for *_, arrays in self._taken for array in arrays]
             self._runs.append(executable.bind(inputs, outputs, scratch))
         self._here = 1
         self._watched = np.zeros(of.steps + 1, bool)
@@ -216,7 +227,9 @@ class Adjoint:
         if self._row.size:
             self.rows[t] = self._row
         if self._more.size:
-            np.add(self.invariants, self._more, self.invariants)
+            np.add(self._dense, self._more, self._dense)
+        for total, spec, (ct, *indices) in self._taken:
+            add_rows(total, spec, indices, ct)
         self._of.evaluations["backward"] += 1
         if self._watched[t]:
             self._look(t)

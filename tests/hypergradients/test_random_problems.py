@@ -122,7 +122,7 @@ def whole_loop(problem, seed):
         params = problem.init(hparams, generator(seed, "init", 0))
         layout = Layout.of_state(params, "init")
         rates = problem.rates(hparams)
-        state = problem.start(hg.tree.leaves(params), problem.state(layout), layout)
+        state = problem.start(hg.tree.leaves(params), problem.state(layout), layout, hparams)
         for t in range(problem.steps):
             rows = np.arange(ROWS) if problem.batches.full else problem.batches.at(seed, t)
             batch = {k: v[rows] for k, v in problem.train.items()}

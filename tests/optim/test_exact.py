@@ -220,7 +220,9 @@ def test_what_an_optimiser_tells_of_itself_is_its_update(name):
     assert (told is not None) == (name in ("momentum", "nesterov"))
     if told is not None:
         w, m, g = rng.standard_normal((3, 6))
+        decay = rate["weight_decay"]
         new, (moved,) = optimizer.update(w, g, (m,), rate)
+        g = g + decay * w  # what a step from (w, 0) calls the gradient
         direct = 0.0 if told.direct is None else told.direct[0]
         np.testing.assert_allclose(moved, told.decay[0] * m + g, rtol=1e-14)
         np.testing.assert_allclose(new, w - told.slope[0] * moved - direct * g, rtol=1e-12)

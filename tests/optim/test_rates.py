@@ -141,8 +141,8 @@ def test_an_optimiser_checks_its_arguments(make, message):
 
 
 def test_numbers_of_numpy_and_lists_of_betas_are_taken():
-    assert hg.optim.SGD(1).rates() == {"lr": 1.0}
-    assert hg.optim.SGD(np.float32(0.5)).rates() == {"lr": 0.5}
+    assert hg.optim.SGD(1).rates() == {"lr": 1.0, "weight_decay": 0.0}
+    assert hg.optim.SGD(np.float32(0.5)).rates()["lr"] == 0.5
     assert hg.optim.Adam(betas=[0.5, "b2"]) == hg.optim.Adam(betas=(0.5, "b2"))
 
 

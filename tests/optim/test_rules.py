@@ -191,7 +191,11 @@ def test_the_registry_holds_every_optimiser():
         "sgd": "SGD",
         "momentum": "Momentum",
         "nesterov": "Nesterov",
+        "rmsprop": "RMSProp",
+        "adagrad": "Adagrad",
         "adam": "Adam",
+        "adamw": "AdamW",
+        "lbfgs": "LBFGS",
         "ista": "ISTA",
         "fista": "FISTA",
     }

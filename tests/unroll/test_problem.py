@@ -82,7 +82,7 @@ def two(a, b):
             {"metrics": {"init": two}},
             r"metrics\['init'\] is called with the arguments \(params, hparams, data\)",
         ),
-        ({"optimizer": "sgd"}, r"optimizer must be one of hg\.optim \(SGD, Momentum, Adam\), got 'sgd'"),
+        ({"optimizer": "sgd"}, r"optimizer must be one of hg\.optim \(SGD, Momentum, .*AdamW.*\), got 'sgd'"),
         ({"optimizer": hg.optim.SGD}, "optimizer must be one of"),
         ({"train": {"x": X, "y": Y[:-1]}}, r"train\['x'\] has 10 rows and train\['y'\] has 9 rows"),
         ({"valid": {"x": X[:0]}}, r"valid\['x'\] has no rows"),
