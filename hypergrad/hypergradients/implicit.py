@@ -28,6 +28,7 @@ from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["Implicit"]
 
+_NEWTON = 1e-6  # tolerance of the Newton step, whose own error is of second order in the estimate
 _EXPECTED = 50  # products of a Krylov solver in a plan, where the state is larger
 
 
@@ -253,7 +254,8 @@ class _Run:
         There A_NN = I, and one of the blocks beside it vanishes: for R_x A_NS = 0, for its transpose A_SN = 0.
         """
         method, on = self.method, point.support
-        options: dict[str, Any] = {"tolerance": self.tolerance, "max_iterations": method.max_iterations}
+        tolerance = self.tolerance if transposed else max(self.tolerance, _NEWTON)
+        options: dict[str, Any] = {"tolerance": tolerance, "max_iterations": method.max_iterations}
         if self.solver == "neumann":
             options |= {"step": method.step, "terms": method.terms}
         elif self.solver == "fixed_point":

@@ -26,14 +26,14 @@ def cg(
         b: right-hand side, (n,).
         x0: where to start (a warm start), (n,); None: 0.
         tolerance: on ‖b − A x‖ / ‖b‖.
-        max_iterations: products; None: 2 n + 50.
+        max_iterations: products; None: 10 n + 100.
 
     Returns:
         A `Solution`; not converged, with a note that says so, where a direction of negative curvature shows that A is
         not positive definite. `smallest` is the smallest Ritz value, an estimate of λ_min from above.
     """
     counted = Products(product)
-    limit = 2 * b.size + 50 if max_iterations is None else max_iterations
+    limit = 10 * b.size + 100 if max_iterations is None else max_iterations
     x = np.zeros_like(b, dtype=float) if x0 is None else np.array(x0, dtype=float)
     size = float(np.linalg.norm(b))
     smallest, note, target = float("nan"), "", 0.5 * tolerance * size

@@ -13,7 +13,9 @@ from hypergrad.solvers.base import Product, Products, Solution, conclude
 
 __all__ = ["gmres", "minres"]
 
-_ROUNDS = 4  # SciPy stops by an estimate of the residual; what is left is solved for again
+_EPS = float(np.finfo(float).eps)
+_STRICTER = 1e-3
+_ROUNDS = 10  # SciPy stops by an estimate of the residual; what is left is solved for again
 
 
 def minres(
@@ -25,14 +27,15 @@ def minres(
 ) -> Solution:
     """x with A x = b for symmetric A, definite or not: ‖b − A x‖ is the smallest over Krylov spaces.
 
-    Arguments and result as in `hypergrad.solvers.cg`; None products: 5 n + 50.
+    Arguments and result as in `hypergrad.solvers.cg`; None products: 10 n + 100.
     """
-    limit = 5 * b.size + 50 if max_iterations is None else max_iterations
+    limit = 10 * b.size + 100 if max_iterations is None else max_iterations
 
     def run(operator: Any, r: np.ndarray, relative: float, left: int) -> np.ndarray:
         from scipy.sparse.linalg import minres as scipy_minres
 
-        return scipy_minres(operator, r, rtol=relative, maxiter=left)[0]
+        # SciPy compares ‖r‖ with rtol ‖A‖ ‖x‖, which is more than ‖b‖
+        return scipy_minres(operator, r, rtol=max(_STRICTER * relative, _EPS), maxiter=left)[0]
 
     return _rounds(run, product, b, x0, tolerance, limit)
 
@@ -78,5 +81,5 @@ def _rounds(
         if not now > target or now >= 0.5 * left or counted.count >= limit:
             break
         left = now
-        x = x + run(operator, r, max(target / now, np.finfo(float).eps), limit - counted.count)
+        x = x + run(operator, r, max(target / now, _EPS), limit - counted.count)
     return conclude(counted, b, x, tolerance)

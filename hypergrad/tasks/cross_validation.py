@@ -53,10 +53,10 @@ class Evaluation:
 class ElasticNetCriterion:
     """``criterion(hparams) -> (F, gradient)``, an objective that `hypergrad.Study` takes as it is.
 
-    hparams hold ``alpha`` > 0 and, unless 1 is meant, ``l1_ratio`` in (0, 1]: ½/n |y − X w − b|² + alpha l1_ratio |w|₁ +
-    ½ alpha (1 − l1_ratio) |w|². Exact minimisers, differentiated on their supports (Bertrand et al. 2020); where the
-    support changes, F has a kink and the derivative is that of one side. Each evaluation starts from the nearest
-    earlier one; that changes the time that it takes, and its numbers by rounding alone.
+    hparams hold ``alpha`` > 0 and, unless 1 is meant, ``l1_ratio`` in (0, 1]. On each fold w minimises
+    ½/n |y − X w − b|² + alpha l1_ratio |w|₁ + ½ alpha (1 − l1_ratio) |w|², exactly, and is differentiated on its
+    support (Bertrand et al. 2020); where the support changes, F has a kink and the derivative is that of one side.
+    Each evaluation starts from the nearest earlier one; that changes its time, and its numbers by rounding alone.
 
     Attributes:
         alpha_whole: the smallest alpha at which every weight of a lasso on all rows is zero.
@@ -123,7 +123,7 @@ class ElasticNetCriterion:
             alpha,
             l1_ratio,
             float(errors.mean()),
-            deviation / np.sqrt(len(errors)),
+            deviation / len(errors) ** 0.5,
             float(l1_ratio * slopes[0] + (1.0 - l1_ratio) * slopes[1]),
             float(alpha * (slopes[0] - slopes[1])),
             float(np.mean([len(fit.support) for fit in fits])),

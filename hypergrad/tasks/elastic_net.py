@@ -1,4 +1,4 @@
-"""Lasso and elastic net on folds: the exact minimiser, the cross-validated error, and its derivatives by both penalties.
+"""Lasso and elastic net on one fold: the exact minimiser, its validation error, and the derivatives by both penalties.
 
 Notation: n training rows, p features, x_j a centred column, y centred; penalties a1, a2 >= 0;
 
@@ -11,6 +11,7 @@ alpha and l1_ratio are a1 = alpha · l1_ratio, a2 = alpha · (1 − l1_ratio).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,7 @@ class Fold:
         self.valid_columns = np.ascontiguousarray((x[valid] - self.shift).T)
         self.valid_target = y[valid] - self.offset
         self.count = len(train)
+        self._scaled = self.target / np.sqrt(self.count)
         self.moments = self.columns @ self.target / self.count
         self._place = np.full(x.shape[1], -1)
         self._known = np.zeros(0, np.intp)
@@ -79,8 +81,8 @@ class Fold:
         """The minimiser, from a fit at other penalties.
 
         Features enter by the sequential strong rule (Tibshirani et al. 2012) and by their violation of |c| <= a1, which
-        is checked for all of them before the end. Exact active-set steps come first; where they do not settle, coordinate
-        descent (scikit-learn's) finds the support.
+        is checked for all of them before the end. Exact active-set steps come first; where they do not settle,
+        coordinate descent (scikit-learn's) finds the support.
 
         Args:
             tolerance: on the violation of the optimality conditions, over a1.
@@ -94,7 +96,7 @@ class Fold:
         w[np.searchsorted(work, near.support)] = near.weights
         while True:
             gram, moments = self._inner(work), self.moments[work]
-            w, slopes = _restricted(gram, moments, self.target, a1, a2, w, tolerance)
+            w, slopes = _restricted(gram, moments, self._scaled, a1, a2, w, tolerance)
             on = w != 0.0
             residual = self.target - w[on] @ self.columns[work[on]]
             c = self.columns @ residual / self.count
@@ -155,11 +157,9 @@ def _restricted(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """The minimiser over a few features, and the derivatives of its nonzero weights by a1 and a2."""
     found = _active_set(gram, moments, a1, a2, w, tolerance)
-    precision = 1e-4
-    while found is None and precision > 1e-15:
-        w = _descend(gram, moments, target, a1, a2, w, precision)
+    if found is None:
+        w = _monotone(gram, moments, a1, a2, _descend(gram, moments, target, a1, a2, w), tolerance)
         found = _active_set(gram, moments, a1, a2, w, tolerance)
-        precision *= 1e-3
     if found is not None:
         return found
     on = w != 0.0
@@ -208,6 +208,62 @@ def _active_set(
     return None
 
 
+def _monotone(
+    gram: np.ndarray, moments: np.ndarray, a1: float, a2: float, w: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """The minimiser by an active-set method whose objective never rises, so that it ends.
+
+    On a support with its signs: a Newton step, or, where K is singular, a step along its null space, cut where the
+    first weight changes sign, which leaves. At the minimum of a support the feature that violates |c| <= a1 most enters
+    (Lawson & Hanson 1974, chapter 23, for signs instead of non-negativity).
+    """
+    w, signs = w.copy(), np.sign(w)
+    for _ in range(10 * len(w) + 50):
+        on = np.flatnonzero(signs)
+        k = gram[np.ix_(on, on)] + a2 * np.eye(len(on))
+        slope = k @ w[on] - moments[on] + a1 * signs[on]
+        move, longest = _direction(k, slope)
+        back = move * signs[on] < 0.0
+        reach = np.full(len(on), np.inf)
+        reach[back] = -w[on][back] / move[back]
+        step = min(longest, float(reach.min(initial=np.inf)))
+        if not np.isfinite(step):
+            break
+        w[on] += step * move
+        if step < longest:
+            leaves = on[np.argmin(reach)]
+            w[leaves] = signs[leaves] = 0.0
+            continue
+        c = moments - gram[:, on] @ w[on]
+        outside = np.where(signs == 0.0, np.abs(c), 0.0)
+        enters = int(np.argmax(outside)) if len(w) else 0
+        if not len(w) or outside[enters] <= a1 * (1.0 + 0.5 * tolerance):
+            break
+        signs[enters] = np.sign(c[enters])
+    return w
+
+
+def _direction(k: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, float]:
+    """A direction of descent of ½ dᵀK d + slopeᵀd, and how far it leads to the minimum (inf: it never rises)."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    if not len(k):
+        return slope, 1.0
+    try:
+        factor = cho_factor(k, lower=True, check_finite=False)
+        diagonal = np.diagonal(factor[0])
+        if diagonal.min() > 1e-5 * diagonal.max():
+            return -cho_solve(factor, slope, check_finite=False), 1.0
+    except np.linalg.LinAlgError:
+        pass  # K is singular: its eigenvectors tell where to
+    values, vectors = np.linalg.eigh(k)
+    parts = vectors.T @ slope
+    null = values <= 1e-12 * values[-1]
+    if np.any(np.abs(parts[null]) > 1e-9 * np.linalg.norm(slope)):
+        return -vectors[:, null] @ parts[null], np.inf
+    return -vectors[:, ~null] @ (parts[~null] / values[~null]), 1.0
+
+
 def _descend(
     gram: np.ndarray,
     moments: np.ndarray,
@@ -215,23 +271,27 @@ def _descend(
     a1: float,
     a2: float,
     w: np.ndarray,
-    precision: float,
 ) -> np.ndarray:
-    """Coordinate descent to a duality gap of `precision` |y|², given X_WᵀX_W / n and X_Wᵀy / n."""
+    """Coordinate descent to a duality gap of 1e-4 |y|² / n, given X_WᵀX_W / n, X_Wᵀy / n and y / √n."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import enet_path
 
     alpha = a1 + a2
     one = np.empty((1, len(w)))  # scikit-learn reads only its shape: one row, so that nothing is scaled by n
-    _, coefs, _ = enet_path(
-        one,
-        target,
-        l1_ratio=a1 / alpha,
-        alphas=[alpha],
-        precompute=gram,
-        Xy=moments,
-        coef_init=w,
-        check_input=False,
-        tol=precision,
-        max_iter=2000,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # what follows needs a start, and checks its own end
+        _, coefs, _ = enet_path(
+            one,
+            target,
+            l1_ratio=a1 / alpha,
+            alphas=[alpha],
+            precompute=gram,
+            Xy=moments,
+            coef_init=w,
+            check_input=False,
+            tol=1e-4,
+            max_iter=2000,
+        )
     return np.ascontiguousarray(coefs[:, 0])

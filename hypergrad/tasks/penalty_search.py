@@ -4,14 +4,15 @@ Notation: F the criterion (`hypergrad.tasks.cross_validation`), u = log alpha, �
 
 Lasso: a scan from alpha_max downwards takes F and dF/du at few points; then the cubic through the values and slopes of
 each two neighbours predicts where between them F is least, the most promising prediction is tried, and so on until none
-promises more than `tolerance` and the best point has close neighbours. Elastic net: scans along several ρ, then L-BFGS-B (Byrd et al. 1995) in (u, ρ) from
-the best.
+promises more than `tolerance` and the best point has close neighbours. Elastic net: the same along several ρ, and
+L-BFGS-B (Byrd et al. 1995) in (u, ρ) from the best point of each that comes close to the best of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from hypergrad.tasks.elastic_net import Fold
 __all__ = ["PenaltySearch", "find_penalty"]
 
 _RISE = 1.05  # a scan ends where F is above this many times its least, and still rises as alpha falls
-_WIDTH = 0.08  # in log alpha
+_WIDTH = 0.05  # in log alpha; LassoCV's grid has 0.07
+_RIVAL = 0.005  # relative, of F
 _RAYS = (1.0, 0.9, 0.5, 0.1)
 _LOWEST_RATIO = 0.01
 
@@ -56,7 +58,7 @@ def find_penalty(
     l1_ratio: float | None = 1.0,
     eps: float = 1e-3,
     tolerance: float = 1e-4,
-    max_evaluations: int = 100,
+    max_evaluations: int = 200,
     thorough: bool = False,
 ) -> PenaltySearch:
     """The penalties with the least cross-validated error, found by its derivatives, and the model fitted with them.
@@ -97,10 +99,13 @@ def find_penalty(
         seen += _refine(criterion, l1_ratio, seen, tolerance, left())
     else:
         for ratio in _RAYS:
-            best = min((e.value for e in seen), default=np.inf)
-            seen += _scan(criterion, ratio, eps, 0.25 if ratio == 1.0 else 0.5, best, thorough, left())
+            least = min((e.value for e in seen), default=np.inf)
+            seen += _scan(criterion, ratio, eps, 0.25 if ratio == 1.0 else 0.5, least, thorough, left())
         for start in _starts(seen):
-            seen += _descend(criterion, start, eps, tolerance, left())
+            ray = [e for e in seen if e.l1_ratio == start.l1_ratio]
+            ray += (more := _refine(criterion, start.l1_ratio, ray, tolerance, min(left(), 12)))
+            seen += more
+            seen += _descend(criterion, min(ray, key=lambda e: e.value), eps, tolerance, left())
         nearby = min(seen, key=lambda e: e.value).l1_ratio
         same = [e for e in seen if e.l1_ratio == nearby]
         seen += _refine(criterion, nearby, same, tolerance, min(left(), 6))
@@ -124,7 +129,7 @@ def _scan(
     """F at alphas from alpha_max down, a geometric grid of `decades` a step.
 
     Args:
-        best: the least F so far along other rays; a scan that cannot fall below it at one and a half times its slope ends.
+        best: the least F so far along other rays; a scan ends that cannot fall below it at 1.5 times its slope.
     """
     top = criterion.alpha_max(ratio)
     count = int(np.ceil(-np.log10(eps) / decades - 1e-9))
@@ -148,10 +153,10 @@ def _refine(
     criterion: ElasticNetCriterion, ratio: float, seen: Sequence[Evaluation], tolerance: float, limit: int
 ) -> list[Evaluation]:
     """Points between those seen, each where a cubic between two neighbours promises the least F."""
-    points, added = sorted(seen, key=lambda e: e.alpha), []
+    points, added = sorted(seen, key=lambda e: e.alpha), list[Evaluation]()
     while len(added) < limit and len(points) > 1:
         best = min(e.value for e in points)
-        value, u = min(_cubic(a, b) for a, b in zip(points, points[1:], strict=False))
+        value, u = min(_cubic(a, b) for a, b in pairwise(points))
         if not value < best * (1.0 - tolerance):
             beside = _beside(points)
             if beside is None:
@@ -182,27 +187,29 @@ def _cubic(a: Evaluation, b: Evaluation) -> tuple[float, float]:
 
 
 def _beside(points: Sequence[Evaluation]) -> float | None:
-    """The middle, in u, of the wider of the two intervals beside the best point; None where both are narrow.
+    """The middle, in u, of the widest interval beside a point that is best or nearly so; None where all are narrow.
 
-    Kinks can hide a minimum from the cubics; at `_WIDTH` the search has looked as closely as a grid of 100 alphas.
+    Kinks hide minima from the cubics. The intervals beside the best point end below the spacing of 100 alphas,
+    those beside its rivals below three times that.
     """
-    at = min(range(len(points)), key=lambda i: points[i].value)
-    sides = [
-        (float(np.log(b.alpha / a.alpha)), 0.5 * float(np.log(a.alpha * b.alpha)))
-        for a, b in zip(points[max(at - 1, 0) : at + 1], points[max(at - 1, 0) + 1 : at + 2], strict=False)
-    ]
-    width, middle = max(sides)
-    return middle if width > _WIDTH else None
+    best = min(e.value for e in points)
+    found: tuple[float, float | None] = (1.0, None)
+    for a, b in pairwise(points):
+        least, width = min(a.value, b.value), float(np.log(b.alpha / a.alpha))
+        allowed = _WIDTH if least == best else 3.0 * _WIDTH
+        if least <= best * (1.0 + _RIVAL) and width / allowed > found[0]:
+            found = (width / allowed, 0.5 * float(np.log(a.alpha * b.alpha)))
+    return found[1]
 
 
 def _starts(seen: Sequence[Evaluation]) -> list[Evaluation]:
-    """The best point of each ray that is within a twentieth of the best of all, best first; two at most."""
+    """The best point of each ray that is within a twentieth of the best of all, best first; three at most."""
     rays = {e.l1_ratio for e in seen}
     tops = sorted(
         (min((e for e in seen if e.l1_ratio == r), key=lambda e: e.value) for r in rays),
         key=lambda e: e.value,
     )
-    return [e for e in tops if e.value <= 1.05 * tops[0].value][:2]
+    return [e for e in tops if e.value <= 1.05 * tops[0].value][:3]
 
 
 def _descend(

@@ -85,12 +85,12 @@ class Stationarity:
         reads: for each float hyperparameter, whether R depends on it differentiably.
 
     Raises:
-        DerivativeError: the step is no fixed map: random draws, or minibatches in an `UnrolledProblem`.
+        DerivativeError: the step is no fixed map (random draws, or minibatches in an `UnrolledProblem`), or the
+            optimiser decays weights outside inner_loss.
     """
 
     def __init__(self, code: Compiled) -> None:
         problem = code.problem
-        self._code = code
         self.dtype = code.layout.dtype
         bilevel = isinstance(problem, BilevelProblem)
         self.proximal = bilevel and isinstance(problem.optimizer, Proximal)
@@ -101,8 +101,14 @@ class Stationarity:
                 "Implicit() needs a step that is the same map each time, but this one sees another batch each time; "
                 "leave batch_size and batches out, or use hg.Reverse()"
             )
+        if bilevel and problem.optimizer.rates().get("weight_decay", 0.0) != 0.0:
+            raise DerivativeError(
+                f"{type(problem.optimizer).__name__}(weight_decay=...) pulls training away from where the gradient of "
+                "inner_loss vanishes, which Implicit() differentiates; write the penalty into inner_loss, or use "
+                "hg.Reverse()"
+            )
         self.data, structure = leaves_of(problem.train, self.dtype)
-        program = self._trace(problem, structure)
+        program = self._trace(code, problem, structure)
         count = len(code.hyper.types)
         first = [i == 0 for i in range(len(program.inputs))]
         self.in_state = Linear(program, first)
@@ -110,10 +116,9 @@ class Stationarity:
         self.reads = list(self.in_hypers.reads)
         self.value = Executable(program)
 
-    def _trace(self, problem: Any, structure: Structure) -> Program:
+    def _trace(self, code: Compiled, problem: Any, structure: Structure) -> Program:
         """(x, row of rates, t, float hyperparameters, data) -> (∇ or Φ, step size)."""
-        code, dtype = self._code, self.dtype
-        start = code.start_layout
+        start, dtype = code.start_layout, self.dtype
         with Builder("stationarity") as builder, user_code("the inner problem"):
             x = builder.input(ArrayType((self.size,), dtype))
             row = builder.input(ArrayType((code.row_layout.size,), dtype))

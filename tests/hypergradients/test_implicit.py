@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 import hypergrad as hg
 from hypergrad.errors import DerivativeError, UnknownNameError
+from hypergrad.optim import Optimizer
 from hypergrad.solvers import SOLVERS
 
 
@@ -306,6 +311,35 @@ def test_draws_and_batches_that_forbid_a_stationary_point():
     batched = fixed_point_problem(5, train=rows, batch_size=2)
     with pytest.raises(DerivativeError, match="another batch each time"):
         hg.hypergradient(batched, {"gain": 1.0, "c": np.zeros(5)}, hg.Implicit())
+
+
+@dataclass(frozen=True)
+class Decayed(Optimizer):
+    """w' = w − lr (g + weight_decay w)."""
+
+    lr: float | str = 0.1
+    weight_decay: float | str = 0.0
+
+    def update(self, w, g, slots, rate):
+        return w - rate["lr"] * (g + rate["weight_decay"] * w), ()
+
+
+def test_a_penalty_outside_the_inner_loss_is_refused():
+    ridge = Ridge(0.3)
+    with pytest.raises(DerivativeError, match=r"Decayed\(weight_decay=...\) pulls training away"):
+        hg.hypergradient(ridge.problem(5, Decayed("lr", 0.01)), ridge.h, hg.Implicit())
+    r = hg.hypergradient(ridge.problem(1500, Decayed("lr")), ridge.h, hg.Implicit())
+    assert off(r.hypergradient["l2"], ridge.gradient) < 1e-11
+
+
+def test_compiled_conditions_are_freed_with_their_problem():
+    ridge = Ridge(0.3)
+    problem = ridge.problem(5)
+    hg.hypergradient(problem, ridge.h, hg.Implicit())
+    (code,) = map(weakref.ref, problem.compiled.values())
+    del problem
+    gc.collect()
+    assert code() is None
 
 
 def test_arguments():

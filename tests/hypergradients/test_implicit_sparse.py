@@ -134,6 +134,34 @@ def test_a_proximal_step_written_by_hand_as_an_unrolled_problem():
     assert r.warnings == ()
 
 
+def test_coordinate_descent_written_by_hand():
+    """One sweep of coordinate descent as the step: its derivative at the fixed point is no symmetric matrix."""
+    gram, moments = X.T @ X / 50, X.T @ Y / 50
+
+    def step(s, h, b, t):
+        w = [s["w"][j] for j in range(12)]
+        for j in range(12):
+            v = moments[j] - sum(gram[j, k] * w[k] for k in range(12) if k != j)
+            w[j] = np.where(np.abs(v) > h["alpha"], v - h["alpha"] * np.sign(v), 0.0) / gram[j, j]
+        return {"w": np.stack(w)}
+
+    make = hg.UnrolledProblem(
+        init=lambda h, rng: {"w": np.zeros(12)},
+        step=step,
+        outer_loss=lambda s, h, v: 0.5 * np.mean((v["x"] @ s["w"] - v["y"]) ** 2),
+        steps=100,
+        valid={"x": VX, "y": VY},
+    )
+    r = hg.hypergradient(make, {"alpha": 0.3}, hg.Implicit())
+    w = r.params["w"]
+    on = w != 0
+    change = -np.linalg.solve(gram[np.ix_(on, on)], np.sign(w[on]))
+    assert r.stats["solver"] == "gmres"
+    assert r.stats["support"] <= on.sum()
+    assert r.hypergradient["alpha"] == pytest.approx(np.mean((VX @ w - VY) * (VX[:, on] @ change)), rel=1e-10)
+    assert r.warnings == ()
+
+
 def test_nothing_is_active():
     make = problem(hg.optim.ISTA(LR, hg.optim.L1("alpha", on="w")), 300)
     r = hg.hypergradient(make, {"alpha": 50.0}, hg.Implicit())

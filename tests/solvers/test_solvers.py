@@ -125,6 +125,15 @@ def test_ill_conditioned_up_to_rounding():
         assert found.residual < 1e-5, name
 
 
+@pytest.mark.parametrize(("name", "condition"), [("cg", 1e4), ("minres", 1e2), ("gmres", 1e4)])
+def test_a_hundred_unknowns_to_the_default_tolerance(name, condition):
+    q = np.linalg.qr(np.random.default_rng(9).standard_normal((100, 100)))[0]
+    signs = np.where(np.arange(100) % 3 == 0, -1.0, 1.0) if name != "cg" else 1.0
+    matrix = q @ np.diag(signs * np.geomspace(1.0 / condition, 1.0, 100)) @ q.T
+    found = SOLVERS[name](product((matrix + matrix.T) / 2), np.random.default_rng(2).standard_normal(100))
+    assert found.converged, found.note
+
+
 def test_a_singular_system_that_has_solutions():
     matrix = Q[:, :8] @ np.diag(np.linspace(0.5, 1, 8)) @ Q[:, :8].T
     b = matrix @ B
