@@ -238,7 +238,7 @@ class _Pass:
         return None if self.adjoint is not None or self.of.stopper is None else self.of.stopper.ended
 
     def _back(self) -> bool:
-        """The vjps of the block that was kept last, after the outer loss where it is the first one; False: there are none."""
+        """The vjps of the block kept last, after the outer loss where it is the first; False: there are none."""
         start, stop = self.span
         if not self.done:
             self.done = True
