@@ -22,26 +22,27 @@ _SMALL = 64  # entries that a hoisted value may have, even where its operands ha
 _CHEAP = {"add", "subtract", "multiply", "negative", "square", "convert", "relu", "positive"}
 
 
-def hoist(program: Program, wrt: Sequence[bool]) -> tuple[Program, Program]:
+def hoist(program: Program, wrt: Sequence[bool], grow: bool = False) -> tuple[Program, Program]:
     """Take out what depends on the inputs in `wrt` (and constants) alone.
 
     Args:
         wrt: for each input, whether it is known beforehand.
+        grow: also what is larger than these inputs, and what depends on constants alone.
 
     Returns:
         (before, rest). before: inputs in `wrt` -> values of their dtypes. rest: (those values, the other
-        inputs) -> outputs. What would grow an input, such as a broadcast, stays in the rest.
+        inputs) -> outputs. What would grow an input, such as a broadcast, stays in the rest, unless `grow`.
     """
     early = [var for var, w in zip(program.inputs, wrt, strict=True) if w]
     limit = max([_SMALL, *(var.type.size for var in early)])
-    dtypes = {var.type.dtype for var in early}
+    dtypes = {var.type.dtype for var in early} | {a.type.dtype for a in program.outputs if grow}
     known: set[Var] = set(early)
     taken: list[Equation] = []
     left: list[Equation] = []
     for eq in program.equations:
-        fits = all(var.type.dtype in dtypes and var.type.size <= limit for var in eq.outputs)
+        fits = all(var.type.dtype in dtypes and (grow or var.type.size <= limit) for var in eq.outputs)
         variables = [atom for atom in eq.inputs if isinstance(atom, Var)]
-        if fits and variables and all(var in known for var in variables):
+        if fits and (variables or grow) and all(var in known for var in variables):
             taken.append(eq)
             known.update(eq.outputs)
         else:

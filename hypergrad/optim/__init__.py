@@ -4,6 +4,7 @@ from hypergrad.optim.adagrad import Adagrad
 from hypergrad.optim.adam import Adam
 from hypergrad.optim.adamw import AdamW
 from hypergrad.optim.base import Optimizer
+from hypergrad.optim.coordinate_descent import CoordinateDescent
 from hypergrad.optim.lbfgs import LBFGS
 from hypergrad.optim.momentum import Momentum
 from hypergrad.optim.nesterov import Nesterov
@@ -35,6 +36,7 @@ OPTIMIZERS = {
     "lbfgs": LBFGS,
     "ista": ISTA,
     "fista": FISTA,
+    "coordinate_descent": CoordinateDescent,
 }
 PENALTIES = {"elastic_net": ElasticNet, "group_lasso": GroupLasso, "l1": L1, "non_negative": NonNegative}
 
@@ -50,6 +52,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Constant",
+    "CoordinateDescent",
     "Cosine",
     "ElasticNet",
     "Exponential",

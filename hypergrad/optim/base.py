@@ -29,6 +29,7 @@ class Optimizer(Reader, ABC):
         options: fields that are no rates.
         initial: rates that are read once, for the first slots.
         full_batch: whether every step must see the same rows.
+        curvature: whether `update` reads the Hessian of the inner loss at w, (n, n), as the rate "hessian".
 
     Raises:
         ProblemError: a rate that is none of these, or a schedule of what is read once.
@@ -36,6 +37,7 @@ class Optimizer(Reader, ABC):
 
     initial: ClassVar[tuple[str, ...]] = ()
     full_batch: ClassVar[bool] = False
+    curvature: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         rates = self.rates()

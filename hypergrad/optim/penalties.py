@@ -127,6 +127,19 @@ class Penalty(ABC):
             bound: what `bind` returned.
         """
 
+    def blocks(self, start: Any) -> list[tuple[int, int, int]]:
+        """(begin, end, k): the entries begin..end-1 are blocks of k that Ω is a sum over; in order, of all entries."""
+        return [(0, start.size, 1)]
+
+    def prox_block(self, v: Any, step: Any, bound: dict[str, Any]) -> Any:
+        """prox_{step Ω}(v) of one of `blocks`, (k,).
+
+        Args:
+            v, step: (k,).
+            bound: the vectors that `bind` returned, at this block.
+        """
+        return self.prox(v, step, bound)
+
 
 def _fit(leaf: Any, target: tuple[int, ...], size: int, what: str) -> Any:
     """A weight broadcast to `target` and spread over `size` entries, (size,)."""
@@ -241,8 +254,25 @@ class GroupLasso(Penalty):
                 continue
             groups = self._groups(shape)
             rows, limit = np.reshape(part, (groups, -1)), np.reshape(cut, (groups, -1))[:, :1]
-            square = np.sum(rows * rows, axis=1, keepdims=True)
-            active = square > limit * limit
-            norm = np.sqrt(np.where(active, square, 1.0))
-            pieces.append(np.reshape(np.where(active, rows * (1.0 - limit / norm), 0.0), (size,)))
+            pieces.append(np.reshape(_shrunk(rows, limit), (size,)))
         return concatenate(pieces)
+
+    def blocks(self, start: Any) -> list[tuple[int, int, int]]:
+        found, begin = [], 0
+        for _, shape, on in self._parts(start):
+            size = int(np.prod(shape))
+            if size:
+                found.append((begin, begin + size, size // self._groups(shape) if on else 1))
+            begin += size
+        return found
+
+    def prox_block(self, v: Any, step: Any, bound: dict[str, Any]) -> Any:
+        return np.where(bound["on"], _shrunk(v, step * bound["weight"]), v)
+
+
+def _shrunk(rows: Any, limit: Any) -> Any:
+    """Each row r as r max(1 − limit / |r|, 0)."""
+    square = np.sum(rows * rows, axis=-1, keepdims=True)
+    active = square > limit * limit
+    norm = np.sqrt(np.where(active, square, 1.0))
+    return np.where(active, rows * (1.0 - limit / norm), 0.0)

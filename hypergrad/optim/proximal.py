@@ -46,6 +46,14 @@ class Proximal(Optimizer, ABC):
     def bound(self, hparams: Any, start: Any) -> dict[str, Any]:
         return {"penalty": self.penalty.bind(hparams, start)}
 
+    def step(self, rate: Mapping[str, Any]) -> Any:
+        """η > 0 of a proximal gradient step whose fixed points are those of this rule, a number or an array (n,).
+
+        Args:
+            rate: as in `update`.
+        """
+        return rate["lr"]
+
 
 @dataclass(frozen=True)
 class ISTA(Proximal):

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.ad.api import as_array, value_and_grad
+from hypergrad.ad.api import as_array, jacobian, value_and_grad
 from hypergrad.ad.primitives.linear import broadcast_to, convert
 from hypergrad.ad.primitives.shape import concatenate, split
 from hypergrad.errors import ProblemError, ShapeError
 from hypergrad.optim import OPTIMIZERS, Optimizer
-from hypergrad.unroll.batches import Batches, arrays_of, generator, row_count
+from hypergrad.unroll.batches import Batches, arrays_of, generator, leaves_of, row_count
 from hypergrad.unroll.calls import check_call, drawing
 from hypergrad.unroll.folds import fold_problems
 from hypergrad.unroll.layout import Layout
@@ -220,8 +220,7 @@ class BilevelProblem(UnrolledProblem):
         self._hold(init, outer_loss, steps, train, valid, test, metrics, batch_size, batches, stop)
         if optimizer.full_batch and not self.batches.full:
             raise ProblemError(
-                f"{type(optimizer).__name__} compares the gradients of two steps, which must see the same rows; "
-                "leave out batch_size and batches"
+                f"{type(optimizer).__name__} needs every step to see the same rows; leave out batch_size and batches"
             )
         self._divide(folds, fold_seed, batch_size)
 
@@ -248,6 +247,7 @@ class BilevelProblem(UnrolledProblem):
     ) -> tuple[Any, Any]:
         w, slots, now = self.parts(vector, start, hparams, rates)
         loss, g = self.slope(self.optimizer.ahead(w, slots, now), start, hparams, batch, rng)
+        now |= self.curvature(w, start, hparams, rng)
         return self.move(w, g, slots, now, start), loss
 
     def parts(
@@ -265,6 +265,26 @@ class BilevelProblem(UnrolledProblem):
             return self._call(rng, start.tree(flat), hparams, batch)
 
         return value_and_grad(inner_loss)(w)
+
+    def curvature(self, w: Any, start: Layout, hparams: Any, rng: Any) -> dict[str, Any]:
+        """The Hessian of the inner loss at w as a rate, where the optimiser reads it.
+
+        The training rows enter as constants, so that what depends on them alone is computed once.
+        """
+        if not self.optimizer.curvature:
+            return {}
+        if rng.draws:
+            raise ProblemError(
+                f"{type(self.optimizer).__name__} needs the same inner_loss at every step, but this one draws random "
+                "numbers; use hg.optim.ISTA, or fix the draws as data"
+            )
+        leaves, structure = leaves_of(self.train, start.dtype)
+        data = structure.unflatten(leaves) if leaves else self.train
+
+        def slope(flat: Any) -> Any:
+            return value_and_grad(lambda x: self._call(rng, start.tree(x), hparams, data))(flat)[1]
+
+        return {"hessian": jacobian(slope)(w)}
 
     def move(self, w: Any, g: Any, slots: tuple[Any, ...], now: dict[str, Any], start: Layout) -> Any:
         """The next state vector, given the gradient."""

@@ -134,10 +134,10 @@ class Stationarity:
                 optimizer = problem.optimizer
                 if isinstance(optimizer, Proximal):
                     rates = code.row_layout.tree(row) if code.row_layout.shapes else {}
-                    now = rate_now(optimizer, hparams, rates, start)
-                    step = stop_gradient(now["lr"])
-                    bound = optimizer.bound(hparams, start)["penalty"]
-                    found = optimizer.penalty.prox(x - step * found, step, bound)
+                    now = rate_now(optimizer, hparams, rates, start) | optimizer.bound(hparams, start)
+                    now |= problem.curvature(x, start, hparams, rng)
+                    step = stop_gradient(optimizer.step(now))
+                    found = optimizer.penalty.prox(x - step * found, step, now["penalty"])
             else:
                 found = problem.advance(x, start, hparams, {}, data, t, rng)[0]
             if rng.draws:

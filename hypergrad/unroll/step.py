@@ -49,6 +49,7 @@ class Compiled:
         train, valid: leaves of the data, in the state's dtype.
         reads_rows, reads_step, reads_outer: for each float hyperparameter, what it enters.
         reads_t: whether the step reads its number.
+        holds_data: whether the step holds training rows as constants.
     """
 
     def __init__(self, problem: Any, hyper: Hyper, seed: int) -> None:
@@ -59,6 +60,8 @@ class Compiled:
         self.layout: Layout = problem.state(self.start_layout)
         self.train, self._train_tree = leaves_of(problem.train, self.layout.dtype)
         self.valid, self._valid_tree = leaves_of(problem.valid, self.layout.dtype)
+        optimizer = getattr(problem, "optimizer", None)
+        self.holds_data = optimizer is not None and optimizer.curvature
         self._trace_rows()
         self._trace_step()
         self._trace_outer()
@@ -81,6 +84,8 @@ class Compiled:
 
     def fits(self, problem: Any) -> bool:
         """Whether these programs are also those of `problem`, which differs in nothing but its data."""
+        if self.holds_data:
+            return False
         pairs = [(self.problem.train, problem.train), (self.problem.valid, problem.valid)]
         same = [
             [np.shape(a) == np.shape(b) for a, b in zip(tree.leaves(x), tree.leaves(y), strict=True)]
@@ -118,7 +123,8 @@ class Compiled:
         step = optimize(traced)
         self.reads_step = reads(step, step.inputs[2 : 2 + count])
         (self.reads_t,) = reads(step, [step.inputs[2 + count]])
-        before, rest = hoist(step, [2 <= i < 2 + count for i in range(len(step.inputs))])
+        early = [2 <= i < 2 + count for i in range(len(step.inputs))]
+        before, rest = hoist(step, early, self.holds_data)
         before, rest, self._dense = gathers_last(before, rest, len(step.inputs) - count)
         self._rest = rest
         shapes = tuple(atom.type.shape for atom in before.outputs)

@@ -50,7 +50,7 @@ class TogetherCode(Compiled):
         )
         self._dense = count  # the invariants of every run are a vector
         self.draws = tuple((method, (count, *shape)) for method, shape in code.draws)
-        self.has_loss, self.reads_t = code.has_loss, code.reads_t
+        self.has_loss, self.reads_t, self.holds_data = code.has_loss, code.reads_t, code.holds_data
         self.reads_rows, self.reads_step, self.reads_outer = (
             code.reads_rows,
             code.reads_step,

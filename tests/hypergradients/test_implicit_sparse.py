@@ -11,6 +11,7 @@ RNG = np.random.default_rng(11)
 TRUE = np.r_[2.0, -1.5, 1.0, 0.8, np.zeros(8)]
 X, VX = RNG.standard_normal((50, 12)), RNG.standard_normal((30, 12))
 Y, VY = X @ TRUE + RNG.standard_normal(50), VX @ TRUE + RNG.standard_normal(30)
+CD = "CoordinateDescent"
 LR = 0.9 / np.linalg.eigvalsh(X.T @ X / 50)[-1]
 CASES = {
     "l1": (hg.optim.L1("alpha", on="w"), {"alpha": 0.3}),
@@ -48,12 +49,12 @@ def off(found, expected):
     return np.linalg.norm(np.subtract(found, expected)) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("rule", ["ISTA", "FISTA"])
+@pytest.mark.parametrize(("rule", "lr", "steps"), [("ISTA", LR, 1200), ("FISTA", LR, 1200), (CD, 0.9, 150)])
 @pytest.mark.parametrize("name", CASES)
-def test_implicit_reverse_and_differences_agree(rule, name):
+def test_implicit_reverse_and_differences_agree(rule, lr, steps, name):
     penalty, h = CASES[name]
-    make = problem(getattr(hg.optim, rule)("lr", penalty), 1200)
-    h = {**h, "lr": LR}
+    make = problem(getattr(hg.optim, rule)("lr", penalty), steps)
+    h = {**h, "lr": lr}
     r = hg.hypergradient(make, h, hg.Implicit())
     long = hg.hypergradient(make, h)
     assert r.warnings == ()

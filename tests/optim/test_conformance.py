@@ -61,7 +61,7 @@ def test_every_optimiser_has_examples():
 def test_a_hypergradient_is_the_central_difference(agree, name, case):
     row = ROWS[name][case]
     hparams = {**row.hparams, "a": 0.8}
-    problem = build(row.optimizer, 0.7)
+    problem = build(row.optimizer, row.start)
     result = hg.hypergradient(problem, hparams)
     assert result.disconnected == ()
     for key, found in result.hypergradient.items():
@@ -72,7 +72,7 @@ def test_a_hypergradient_is_the_central_difference(agree, name, case):
 def test_a_hypergradient_a_layer_is_the_central_difference(agree, name, case):
     row = ROWS[name][case]
     hparams = {key: {"u": value, "v": 0.7 * value} for key, value in row.hparams.items()}
-    problem = build(row.optimizer, 0.7, steps=3)
+    problem = build(row.optimizer, row.start, steps=3)
     result = hg.hypergradient(problem, hparams)
     for path in hg.tree.paths(hparams):
         key, layer = path.split("/")
@@ -83,7 +83,7 @@ def test_a_hypergradient_a_layer_is_the_central_difference(agree, name, case):
 def test_forward_mode_agrees(name, case):
     row = ROWS[name][case]
     hparams = {**row.hparams, "a": 0.8}
-    problem = build(row.optimizer, 0.7)
+    problem = build(row.optimizer, row.start)
     reverse = hg.hypergradient(problem, hparams).hypergradient
     forward = hg.hypergradient(problem, hparams, method=hg.Forward()).hypergradient
     for key, found in forward.items():
@@ -106,7 +106,7 @@ def test_gradient_zero_has_a_finite_derivative(name, case):
 def test_lr_zero_is_differentiable(agree, name):
     row = ROWS[name]["all"]
     hparams = {**row.hparams, "lr": 0.0, "a": 0.8}
-    problem = build(row.optimizer, 0.7)
+    problem = build(row.optimizer, row.start)
     result = hg.hypergradient(problem, hparams)
     assert result.stats["finite"]
     step = 5e-7 if name == "lbfgs" else 1e-4  # longer steps are remembered, with a kink where that begins
@@ -150,7 +150,8 @@ def test_a_rate_of_number_zero_costs_nothing(name):
 def test_single_precision_stays_single(name):
     row = ROWS[name]["all"]
     problem = build(row.optimizer, np.float32(0.7))
-    problem.init = lambda hparams, rng: {"u": np.ones(3, np.float32), "v": np.ones(2, np.float32)}
+    first = np.full(5, np.float32(row.start))
+    problem.init = lambda hparams, rng: {"u": first[:3], "v": first[3:]}
     hparams = {key: np.array(value) for key, value in row.hparams.items()}
     result = hg.hypergradient(problem, hparams)
     assert all(leaf.dtype == np.float32 for leaf in result.params.values())

@@ -96,7 +96,9 @@ def test_at_rate_zero_its_derivative_is_that_of_gradient_descent(regression):
 
 @pytest.mark.parametrize("more", [{"batch_size": 5}, {"batches": np.zeros((25, 30), int)}])
 def test_minibatches_are_refused(more):
-    with pytest.raises(hg.errors.ProblemError, match=r"LBFGS compares .*; leave out batch_size and batches"):
+    with pytest.raises(
+        hg.errors.ProblemError, match=r"LBFGS needs every step .*; leave out batch_size and batches"
+    ):
         hg.BilevelProblem(
             init=lambda hparams, rng: np.zeros(2),
             inner_loss=lambda params, hparams, batch: np.sum(params**2),

@@ -32,9 +32,21 @@ def problem(optimizer, steps=600, **changes):
     )
 
 
-@pytest.mark.parametrize("rule", ["ISTA", "FISTA"])
+RULES = {
+    "ista": lambda penalty: hg.optim.ISTA(LR, penalty),
+    "fista": lambda penalty: hg.optim.FISTA(LR, penalty),
+    "coordinate_descent": lambda penalty: hg.optim.CoordinateDescent(penalty=penalty),
+}
+
+
+def test_every_proximal_rule_is_tested():
+    proximal = [name for name, kind in hg.optim.OPTIMIZERS.items() if issubclass(kind, hg.optim.Proximal)]
+    assert set(RULES) == set(proximal)
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_lasso_is_that_of_scikit_learn(rule):
-    optimizer = getattr(hg.optim, rule)(LR, hg.optim.L1("alpha", on="w"))
+    optimizer = RULES[rule](hg.optim.L1("alpha", on="w"))
     r = hg.train(problem(optimizer), {"alpha": 0.3})
     peer = Lasso(alpha=0.3, tol=1e-14, max_iter=100_000).fit(X, Y)
     np.testing.assert_allclose(r.params["w"], peer.coef_, atol=1e-9)
@@ -42,23 +54,26 @@ def test_lasso_is_that_of_scikit_learn(rule):
     assert r.params["b"] == pytest.approx(peer.intercept_, abs=1e-9)
 
 
-def test_elastic_net_is_that_of_scikit_learn():
-    optimizer = hg.optim.FISTA(LR, hg.optim.ElasticNet("l1", "l2", on="w"))
+@pytest.mark.parametrize("rule", RULES)
+def test_elastic_net_is_that_of_scikit_learn(rule):
+    optimizer = RULES[rule](hg.optim.ElasticNet("l1", "l2", on="w"))
     r = hg.train(problem(optimizer), {"l1": 0.3, "l2": 0.2})
     peer = ElasticNet(alpha=0.5, l1_ratio=0.6, tol=1e-14, max_iter=100_000).fit(X, Y)
     np.testing.assert_allclose(r.params["w"], peer.coef_, atol=1e-9)
 
 
-def test_non_negative_lasso_is_that_of_scikit_learn():
-    optimizer = hg.optim.FISTA(LR, hg.optim.NonNegative("alpha", on="w"))
+@pytest.mark.parametrize("rule", RULES)
+def test_non_negative_lasso_is_that_of_scikit_learn(rule):
+    optimizer = RULES[rule](hg.optim.NonNegative("alpha", on="w"))
     r = hg.train(problem(optimizer), {"alpha": 0.1})
     peer = Lasso(alpha=0.1, tol=1e-14, max_iter=100_000, positive=True).fit(X, Y)
     np.testing.assert_allclose(r.params["w"], peer.coef_, atol=1e-9)
 
 
-def test_group_lasso_fulfils_its_optimality_conditions():
+@pytest.mark.parametrize("rule", RULES)
+def test_group_lasso_fulfils_its_optimality_conditions(rule):
     """g + α w_g / |w_g| = 0 for groups that are not zero, |g| <= α for those that are."""
-    optimizer = hg.optim.FISTA(LR, hg.optim.GroupLasso("alpha", on="w", size=2))
+    optimizer = RULES[rule](hg.optim.GroupLasso("alpha", on="w", size=2))
     r = hg.train(problem(optimizer, 2000), {"alpha": 0.6})
     w = r.params["w"].reshape(4, 2)
     g = (X.T @ (X @ r.params["w"] + r.params["b"] - Y) / 40).reshape(4, 2)
@@ -145,3 +160,97 @@ def test_errors():
     ):
         with pytest.raises(ProblemError, match=sentence):
             hg.train(problem(hg.optim.ISTA(LR, penalty)), {"alpha": alpha})
+
+
+def test_one_sweep_is_that_of_coordinate_descent_by_hand():
+    """w_j' = S(w_j − g_j / H_jj, α / H_jj), g that of the weights so far; with a ridge in the inner loss."""
+
+    def inner_loss(p, h, b):
+        return 0.5 * np.mean((b["x"] @ p["w"] - b["y"]) ** 2) + 0.5 * np.sum(h["l2"] * p["w"] ** 2)
+
+    l2 = np.linspace(0.0, 0.7, 8)
+    sweep = problem(
+        hg.optim.CoordinateDescent(penalty=hg.optim.L1("alpha")),
+        steps=2,
+        init=lambda h, rng: {"w": np.linspace(-1.0, 1.0, 8)},
+        inner_loss=inner_loss,
+        outer_loss=lambda p, h, b: np.sum(p["w"]),
+    )
+    found = hg.train(sweep, {"alpha": 0.3, "l2": l2}).params["w"]
+    w, hessian = np.linspace(-1.0, 1.0, 8), X.T @ X / 40 + np.diag(l2)
+    for _ in range(2):
+        for j in range(8):
+            v = w[j] - (hessian[j] @ w - X[:, j] @ Y / 40) / hessian[j, j]
+            w[j] = np.sign(v) * max(abs(v) - 0.3 / hessian[j, j], 0.0)
+    np.testing.assert_allclose(found, w, rtol=1e-12)
+
+
+def test_coordinate_descent_computes_the_hessian_of_a_quadratic_once():
+    """The step of a least-squares loss reads it as a constant, or beside the other invariants; any other recomputes."""
+
+    def equations(inner_loss, **h):
+        one = problem(
+            hg.optim.CoordinateDescent(penalty=hg.optim.L1("alpha", on="w")), 3, inner_loss=inner_loss
+        )
+        hg.train(one, {"alpha": 0.3, **h})
+        (code,) = one.compiled.values()
+        return len(code.step.equations)
+
+    def squares(p, h, b):
+        return np.mean((b["x"] @ p["w"] + p["b"] - b["y"]) ** 2)
+
+    def cosh(p, h, b):
+        r = b["x"] @ p["w"] + p["b"] - b["y"]
+        return np.mean(np.logaddexp(r, -r))
+
+    def ridge(p, h, b):
+        return squares(p, h, b) + np.sum(h["l2"] * p["w"] ** 2)
+
+    assert equations(squares) + 10 < equations(cosh)
+    assert equations(ridge, l2=np.ones(8)) + 10 < equations(cosh)
+
+
+@pytest.mark.parametrize("penalty", [hg.optim.L1("alpha", on="w"), hg.optim.GroupLasso("alpha", on="w")])
+def test_coordinate_descent_on_folds_of_a_logistic_loss_is_that_of_fista(penalty):
+    """Data are constants of its step: each fold has programs of its own."""
+    y = (Y > 0).astype(float)
+
+    def loss(p, h, b):
+        z = b["x"] @ p["w"] + p["b"]
+        return np.mean(np.logaddexp(0.0, z) - b["y"] * z)
+
+    def run(optimizer, steps):
+        make = problem(
+            optimizer, steps, inner_loss=loss, outer_loss=loss, train={"x": X, "y": y}, valid=None, folds=4
+        )
+        return hg.hypergradient(make, {"alpha": 0.05}, hg.Implicit())
+
+    one = run(hg.optim.CoordinateDescent(penalty=penalty), 60)
+    two = run(hg.optim.FISTA(4 * LR, penalty), 3000)
+    assert one.warnings == ()
+    for a, b in zip(one.params, two.params, strict=True):
+        np.testing.assert_allclose(a["w"], b["w"], atol=1e-8)
+    assert one.value == pytest.approx(two.value, rel=1e-8)
+    assert one.hypergradient["alpha"] == pytest.approx(two.hypergradient["alpha"], rel=1e-6)
+
+
+def test_coordinate_descent_skips_what_the_loss_does_not_read():
+    def half(p, h, b):
+        return 0.5 * np.mean((b["x"] @ (p["w"] * (np.arange(8) < 4)) - b["y"]) ** 2)
+
+    one = problem(hg.optim.CoordinateDescent(penalty=hg.optim.L1("alpha", on="w")), inner_loss=half)
+    found = hg.hypergradient(one, {"alpha": 0.1}).params["w"]
+    peer = Lasso(alpha=0.1, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(X[:, :4], Y)
+    np.testing.assert_allclose(found, np.r_[peer.coef_, np.zeros(4)], atol=1e-9)
+
+
+def test_coordinate_descent_refuses_minibatches_and_draws():
+    cd = hg.optim.CoordinateDescent(penalty=hg.optim.L1("alpha", on="w"))
+    with pytest.raises(ProblemError, match="CoordinateDescent needs every step to see the same rows"):
+        problem(cd, batch_size=10)
+
+    def noisy(p, h, b, rng):
+        return np.mean((b["x"] @ p["w"] + rng.normal(size=40) - b["y"]) ** 2)
+
+    with pytest.raises(ProblemError, match="CoordinateDescent needs the same inner_loss at every step"):
+        hg.train(problem(cd, inner_loss=noisy), {"alpha": 0.1})

@@ -198,4 +198,5 @@ def test_the_registry_holds_every_optimiser():
         "lbfgs": "LBFGS",
         "ista": "ISTA",
         "fista": "FISTA",
+        "coordinate_descent": "CoordinateDescent",
     }

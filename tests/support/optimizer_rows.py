@@ -17,11 +17,13 @@ class Row:
 
     Attributes:
         torch: ``torch(torch.optim, weights) -> torch.optim.Optimizer``; None: it has none.
+        start: how far from the bottom of its valley a test begins.
     """
 
     optimizer: o.Optimizer
     hparams: dict[str, Any]
     torch: Callable[[Any, list[Any]], Any] | None = None
+    start: float = 0.7
 
 
 ROWS: dict[str, dict[str, Row]] = {
@@ -118,6 +120,17 @@ ROWS: dict[str, dict[str, Row]] = {
     "fista": {
         "all": Row(o.FISTA("lr", o.L1("alpha")), {"lr": 0.3, "alpha": 0.05}),
         "defaults": Row(o.FISTA(penalty=o.L1(0.01)), {}),
+    },
+    "coordinate_descent": {
+        "all": Row(
+            o.CoordinateDescent("lr", o.ElasticNet("l1", "l2")),
+            {"lr": 0.3, "l1": 0.02, "l2": 0.1},
+            start=0.25,
+        ),
+        "defaults": Row(o.CoordinateDescent(penalty=o.L1(0.01)), {}, start=0.15),
+        "groups": Row(
+            o.CoordinateDescent("lr", o.GroupLasso("alpha", size=1)), {"lr": 0.3, "alpha": 0.02}, start=0.25
+        ),
     },
 }
 

@@ -276,6 +276,9 @@ def _training(adapted: Adapted, slope: Program) -> Program:
         hparams = adapted.hparams(a, fixed)
         rates = rows_at(adapted, hparams, row, t)
         w, slots, now = of.problem.parts(vector, code.start_layout, hparams, rates)
+        now |= of.problem.curvature(
+            w, code.start_layout, hparams, TracedGenerator(builder, code.layout.dtype)
+        )
         state = of.problem.move(w, g, slots, now, code.start_layout)
         # not optimised, so that its constants are those of `slope`, and equal equations are found equal
         return builder.program([state[:n], stop_gradient(state), stop_gradient(loss)])
