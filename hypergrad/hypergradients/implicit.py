@@ -37,7 +37,8 @@ class Implicit(Method):
     """The derivative of the point that training arrives at, by the implicit function theorem.
 
     Exact at a stationary point, to the tolerance of the linear solver. A `BilevelProblem` is differentiated at a point
-    where the gradient of its inner loss over ALL training rows vanishes, also when training saw minibatches; one with a
+    where the gradient of its inner loss over ALL training rows vanishes, also when training saw minibatches, and with
+    the weight_decay that its optimiser adds to the gradient (`AdamW` decays otherwise, and is refused); one with a
     proximal optimiser, and any `UnrolledProblem`, at a fixed point of the step, on its support alone.
 
     Learning rates, momentum, schedules and what only `init` reads decide how training arrives there, not where: they

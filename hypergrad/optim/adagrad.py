@@ -29,6 +29,7 @@ class Adagrad(Optimizer):
 
     slots: ClassVar[tuple[str, ...]] = ("square",)
     initial: ClassVar[tuple[str, ...]] = ("initial_accumulator_value",)
+    coupled: ClassVar[bool] = True
 
     lr: Rate = 0.01
     lr_decay: Rate = 0.0

@@ -30,6 +30,7 @@ class Adam(Optimizer):
     """
 
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
+    coupled: ClassVar[bool] = True
 
     lr: Rate = 1e-3
     betas: tuple[Rate, Rate] = (0.9, 0.999)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hypergrad.optim.adam import Adam
 from hypergrad.optim.base import Rate, is_off
@@ -22,6 +22,8 @@ class AdamW(Adam):
         lr, betas, eps: as in `Adam`.
         weight_decay: of all parameters, 0 or more; the number 0 costs nothing.
     """
+
+    coupled: ClassVar[bool] = False
 
     weight_decay: Rate = 0.01
 

@@ -28,6 +28,8 @@ class Optimizer(Reader, ABC):
     Attributes:
         options: fields that are no rates.
         initial: rates that are read once, for the first slots.
+        coupled: whether a rate weight_decay enters through the gradient alone, as `decayed` has it, so that training
+            descends the inner loss plus weight_decay/2 |w|².
         full_batch: whether every step must see the same rows.
         curvature: whether `update` reads the Hessian of the inner loss at w, (n, n), as the rate "hessian".
 
@@ -37,6 +39,7 @@ class Optimizer(Reader, ABC):
 
     initial: ClassVar[tuple[str, ...]] = ()
     full_batch: ClassVar[bool] = False
+    coupled: ClassVar[bool] = False
     curvature: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

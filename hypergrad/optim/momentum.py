@@ -25,6 +25,7 @@ class Momentum(Optimizer):
     """
 
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
+    coupled: ClassVar[bool] = True
 
     lr: Rate = 0.1
     momentum: Rate = 0.9

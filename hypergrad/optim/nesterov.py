@@ -26,6 +26,7 @@ class Nesterov(Optimizer):
     """
 
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
+    coupled: ClassVar[bool] = True
 
     lr: Rate = 0.1
     momentum: Rate = 0.9

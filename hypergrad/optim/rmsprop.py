@@ -34,6 +34,7 @@ class RMSProp(Optimizer):
     """
 
     options: ClassVar[tuple[str, ...]] = ("centered",)
+    coupled: ClassVar[bool] = True
 
     lr: Rate = 0.01
     alpha: Rate = 0.99

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hypergrad.optim.base import Optimizer, Rate, decayed
 
@@ -19,6 +19,8 @@ class SGD(Optimizer):
         lr: learning rate, natural units.
         weight_decay: of all parameters, 0 or more; the number 0 costs nothing.
     """
+
+    coupled: ClassVar[bool] = True
 
     lr: Rate = 0.1
     weight_decay: Rate = 0.0

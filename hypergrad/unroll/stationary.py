@@ -3,7 +3,8 @@
 Notation: x the trained state (n,): the parameters w of a `BilevelProblem` (without the optimiser's slots), or the whole
 state of an `UnrolledProblem`; h the float hyperparameters; D all training rows; R the condition R(x, h) = 0:
 
-- "gradient": R = ∇_w inner_loss(w, h, D), the mean over all rows, whatever batches training saw; R_x is symmetric;
+- "gradient": R = ∇_w inner_loss(w, h, D), the mean over all rows, whatever batches training saw, plus weight_decay w
+  where the optimiser adds that to the gradient; R_x is symmetric;
 - "fixed point": R = x − Φ(x, h), Φ the problem's own step at t = T − 1, or, for proximal optimisers, one proximal
   gradient step of w on all rows, with the last step's rate taken to be constant.
 
@@ -28,7 +29,9 @@ from hypergrad.ad.program import ArrayType, Program
 from hypergrad.ad.reverse import linearize, transpose
 from hypergrad.ad.trace import Builder, user_code
 from hypergrad.errors import DerivativeError
+from hypergrad.optim.base import Optimizer, decayed, is_off
 from hypergrad.optim.proximal import Proximal
+from hypergrad.optim.reader import Schedule
 from hypergrad.tree import Structure
 from hypergrad.unroll.batches import leaves_of
 from hypergrad.unroll.draws import TracedGenerator
@@ -86,7 +89,7 @@ class Stationarity:
 
     Raises:
         DerivativeError: the step is no fixed map (random draws, or minibatches in an `UnrolledProblem`), or the
-            optimiser decays weights outside inner_loss.
+            optimiser decays weights otherwise than through the gradient.
     """
 
     def __init__(self, code: Compiled) -> None:
@@ -101,12 +104,7 @@ class Stationarity:
                 "Implicit() needs a step that is the same map each time, but this one sees another batch each time; "
                 "leave batch_size and batches out, or use hg.Reverse()"
             )
-        if bilevel and problem.optimizer.rates().get("weight_decay", 0.0) != 0.0:
-            raise DerivativeError(
-                f"{type(problem.optimizer).__name__}(weight_decay=...) pulls training away from where the gradient of "
-                "inner_loss vanishes, which Implicit() differentiates; write the penalty into inner_loss, or use "
-                "hg.Reverse()"
-            )
+        self.decays = bilevel and _decays(problem.optimizer)
         self.data, structure = leaves_of(problem.train, self.dtype)
         program = self._trace(code, problem, structure)
         count = len(code.hyper.types)
@@ -132,8 +130,10 @@ class Stationarity:
             if isinstance(problem, BilevelProblem):
                 found: Any = grad(lambda w: problem._call(rng, start.tree(w), hparams, data))(x)
                 optimizer = problem.optimizer
+                rates = code.row_layout.tree(row) if code.row_layout.shapes else {}
+                if self.decays:
+                    found = decayed(found, x, rate_now(optimizer, hparams, rates, start)["weight_decay"])
                 if isinstance(optimizer, Proximal):
-                    rates = code.row_layout.tree(row) if code.row_layout.shapes else {}
                     now = rate_now(optimizer, hparams, rates, start) | optimizer.bound(hparams, start)
                     now |= problem.curvature(x, start, hparams, rng)
                     step = stop_gradient(optimizer.step(now))
@@ -148,6 +148,28 @@ class Stationarity:
                 )
             same = [convert(broadcast_to(part, (self.size,)), dtype) for part in (found, step)]
             return optimize(builder.program(same))
+
+
+def _decays(optimizer: Optimizer) -> bool:
+    """Whether training descends inner_loss plus weight_decay/2 |w|².
+
+    Raises:
+        DerivativeError: the decay is another one.
+    """
+    rate, name = optimizer.rates().get("weight_decay", 0.0), type(optimizer).__name__
+    if is_off(rate):
+        return False
+    if not optimizer.coupled:
+        raise DerivativeError(
+            f"{name}(weight_decay=...) pulls training away from where the gradient of inner_loss vanishes, which "
+            "Implicit() differentiates; write the penalty into inner_loss, or use hg.Reverse()"
+        )
+    if isinstance(rate, Schedule):
+        raise DerivativeError(
+            f"{name}(weight_decay={rate!r}) changes from step to step, and so does the point that training tends to; "
+            "give a number or a key of hparams, or use hg.Reverse()"
+        )
+    return True
 
 
 _KNOWN: weakref.WeakKeyDictionary[Compiled, Stationarity] = weakref.WeakKeyDictionary()
