@@ -46,7 +46,7 @@ class Auto(Method):
     The cheaper of reverse and forward mode is taken that fits into the memory. Where every hyperparameter that is
     asked for has an implicit derivative, and training sees all rows at every step, the trained state is looked at
     first: if the inner gradient has fallen to 1e-6 of what it was, and the implicit hypergradient there is accurate
-    to 1e-8 by its own estimate, it is the answer, and the backward run is left out.
+    to 1e-8 (in float32: to 1e-6) by its own estimate, it is the answer, and the backward run is left out.
 
     Attributes:
         memory: what a run may keep, in bytes or as text ("64MiB"); None: as `Reverse` and `Forward` have it.
@@ -84,7 +84,7 @@ class Auto(Method):
         """The implicit method where the problem may have arrived at a stationary point."""
         if not any(wrt) or not trajectory.problem.batches.full or trajectory.code.draws:
             return None
-        method = Implicit(accuracy=_ARRIVED)
+        method = Implicit(accuracy=_accuracy(trajectory))
         asked, missing = _asked(method, trajectory, wrt)
         named = [path for path, w in zip(trajectory.hyper.paths, wrt, strict=True) if w]
         return None if set(missing) & set(named) or asked != list(wrt) else method
@@ -97,7 +97,7 @@ class Auto(Method):
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         chosen = self.candidates(trajectory.one, wrt)
         why = _why(chosen, trajectory.one, wrt)
-        if self._implicit(trajectory.one, wrt) is not None:
+        if isinstance(chosen[0][0], Reverse) and self._implicit(trajectory.one, wrt) is not None:
             why += "; at a stationary point the backward run is left out for the implicit hypergradient"
         return replace(chosen[0][0].plan(trajectory, wrt), method=f"{self}: {chosen[0][1].method}", why=why)
 
@@ -114,7 +114,7 @@ class Auto(Method):
             if not last <= _STILL * first:
                 return False
             found = implicit.finish(trajectory, wrt, state, value, losses, began)
-            if found.stats["trusted"] and found.stats["relative_error"] <= _ARRIVED:
+            if found.stats["trusted"] and found.stats["relative_error"] <= implicit.accuracy:
                 accepted.append(found)
             return bool(accepted)
 
@@ -126,9 +126,14 @@ class Auto(Method):
             result = accepted[0]
             why = (
                 "training has arrived at a stationary point, where the implicit hypergradient is accurate to "
-                f"{result.stats['relative_error']:.0e} and needs no backward run through {trajectory.steps:,} steps"
+                f"{max(result.stats['relative_error'], 1e-16):.0e} and needs no backward run through {trajectory.steps:,} steps"
             )
         return replace(result, stats={**result.stats, "why": why})
+
+
+def _accuracy(trajectory: Trajectory) -> float:
+    """What counts as exact: reverse mode rounds as much."""
+    return max(_ARRIVED, 8.0 * float(np.finfo(trajectory.code.layout.dtype).eps))
 
 
 def _asked(method: Implicit, trajectory: Trajectory, wrt: Sequence[bool]) -> tuple[list[bool], list[str]]:

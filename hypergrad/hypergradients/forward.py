@@ -85,7 +85,9 @@ class Forward(Method):
             what += f" in {len(parts)} training runs of up to {len(parts[0])}"
         steps, plain = trajectory.steps, costs(trajectory).plain
         seconds = sum(nominal_seconds(trajectory.code.jvp(len(part), False).program) for part in parts)
-        return Plan(str(self), what, steps, kept, 0, steps * len(parts), seconds / plain)
+        before = int(not parts or trajectory.stopper is not None)  # a training run that has no tangents
+        factor = before + max(seconds / plain, len(parts))
+        return Plan(str(self), what, steps, kept, steps * before, steps * len(parts), factor)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()

@@ -60,7 +60,7 @@ class Implicit(Method):
         solver: "cg" (R_x symmetric positive definite), "minres" (symmetric), "gmres" (any), "neumann" (truncated
             after `terms`, or run to the tolerance), "fixed_point" (q' = Φ_xᵀ q + E_x, the adjoint of the step itself;
             with a gradient the Neumann series to the tolerance), "dense" (n products, n² numbers);
-            None: "cg" where R_x is symmetric, otherwise "gmres".
+            None: "cg" where R_x is symmetric ("minres" where that finds it indefinite), otherwise "gmres".
         tolerance: of the linear system, on its relative residual; not below 10 units of the state's roundoff.
         max_iterations: products of one linear solve; None: the solver's own limit.
         terms: of the Neumann series; None: to the tolerance.
@@ -207,7 +207,7 @@ class _Run:
 
     Attributes:
         found: of each float hyperparameter.
-        error, relative: the estimate, and over the norm of `found`; nan: not estimated.
+        error, relative: the estimate, and over the norm of `found`; nan: not estimated, or the solver is stuck.
     """
 
     def __init__(
@@ -228,6 +228,12 @@ class _Run:
         key = (condition.size, condition.kind, trajectory.hyper.signature)
         warm = None if method.warm_start is None else method.warm_start.get(key)
         self.adjoint, self.solution, self.found = self._hypergradient(self.point, x, warm)
+        eps = float(np.finfo(condition.dtype).eps)
+        below = self.solution.smallest < -1e3 * eps * self.solution.largest
+        self.saddle = method.solver is None and self.solver == "cg" and below
+        if self.saddle:  # a stationary point, but no minimum
+            self.solver = "minres"
+            self.adjoint, self.solution, self.found = self._hypergradient(self.point, x, warm)
         if method.warm_start is not None and np.isfinite(self.adjoint).all():
             method.warm_start[key] = self.adjoint
         self.error = self.relative = float("nan")
@@ -263,11 +269,12 @@ class _Run:
             options |= {"step": 1.0 if point.fixed and method.step is None else method.step}
         rest = np.where(on, 0.0, b)
         right = b if transposed or on.all() else b - product(rest) + rest
+        scale = float(np.max(np.abs(right[on]), initial=0.0)) or 1.0  # so that no square of an entry vanishes
         solution = SOLVERS[self.solver](
-            point.restricted(product), right[on], None if warm is None else warm[on], **options
+            point.restricted(product), right[on] / scale, None if warm is None else warm[on] / scale, **options
         )
         x = rest.copy()
-        x[on] = solution.x
+        x[on] = scale * solution.x
         if transposed and not on.all():
             inside = np.where(on, x, 0.0)
             x = np.where(on, x, b - product(inside))
@@ -289,11 +296,18 @@ class _Run:
         before, after = self.solution.residual, again.residual
         fresh = before <= self.tolerance or (not self.method.terms and self.solution.converged)
         ratio = 0.0 if fresh or not before > 0.0 else min(after / before, 0.99)
+        if not fresh and not self.method.terms and ratio > 0.9:
+            return  # the solver gets no further, so that its two solutions tell nothing
         apart = [np.linalg.norm(f - g) for f, g, a in zip(found, self.found, self._asked, strict=True) if a]
         size = [np.linalg.norm(g) for g, a in zip(self.found, self._asked, strict=True) if a]
         self.error = float(np.linalg.norm(apart)) / (1.0 - ratio)
         whole = float(np.linalg.norm(size))
         self.relative = self.error / whole if whole > 0.0 else (0.0 if self.error == 0.0 else float("inf"))
+
+    def _rounding(self) -> float:
+        """What rounding leaves of ‖R‖ at best, to a factor of 100."""
+        eps = float(np.finfo(self.condition.dtype).eps)
+        return 100.0 * eps * self.solution.largest * float(np.linalg.norm(self.state[: self.condition.size]))
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -316,16 +330,28 @@ class _Run:
             found.append(
                 f'the linear system is not symmetric, as solver="{self.solver}" needs; use solver="gmres"'
             )
+        if self.saddle:
+            found.append(
+                "the inner loss falls away in some direction from where training has arrived, which is no minimum: the "
+                "derivative is that of this branch of stationary points, which training leaves when it is disturbed"
+            )
         if not self.solution.converged:
-            advice = "" if self.solver == "dense" else _ADVICE.get(self.solver, "")
+            singular = self.solution.note.startswith("A is singular")
+            advice = "; use a stronger penalty" if singular else _ADVICE[self.solver]
             found.append(f'solver="{self.solver}" did not converge: {self.solution.note}{advice}')
         if self.hindrance:
             found.append(
                 f"the inner gradient norm is {norm:.1e}, and its effect on the hypergradient is not known, because "
                 f"{self.hindrance}; run more steps"
             )
+        elif self.relative > self.method.accuracy and norm <= self._rounding():
+            found.append(
+                f"the hypergradient is off by about {self.relative:.1e} of its norm: the inner gradient has vanished to "
+                f"rounding, at {norm:.1e}, but the linear system is too ill-conditioned; use a stronger penalty"
+            )
         elif self.relative > self.method.accuracy:
-            cause = "" if self.solution.residual <= self.tolerance else ", or solve more accurately"
+            solved = self.solution.converged and self.method.terms is None
+            cause = "" if solved else ", or solve more accurately"
             found.append(
                 f"training has not arrived at a stationary point: the inner gradient norm is {norm:.1e}, and the "
                 f"hypergradient is off by about {self.relative:.1e} of its norm; run more steps{cause}"
@@ -335,8 +361,9 @@ class _Run:
 
 _ADVICE = {
     "cg": '; use solver="minres" or "gmres", more steps of training, or a stronger penalty',
-    "minres": "; allow more max_iterations",
-    "gmres": "; allow more max_iterations",
+    "dense": "",
+    "minres": '; allow more max_iterations, or use solver="dense" or a stronger penalty',
+    "gmres": '; allow more max_iterations, or use solver="dense" or a stronger penalty',
     "neumann": '; give a smaller step, more terms, or use solver="minres" or "gmres"',
     "fixed_point": '; use solver="cg" or "gmres"',
 }

@@ -4,7 +4,8 @@ Notation: A (n, n), b (n,), x (n,), residual r = b − A x; ‖·‖ is the Eucl
 
 A solution counts as converged when ‖r‖ <= tolerance·‖b‖ + 10 u ‖A‖ ‖x‖: the second term is what rounding leaves
 even of the exact solution (Rigal & Gaches 1967; Higham 2002, theorem 7.1), with ‖A‖ estimated from below by the
-largest ‖A v‖ / ‖v‖ of the products that were taken.
+largest ‖A v‖ / ‖v‖ of the products that were taken. Where that exceeds ‖b‖, A is singular to rounding, and nothing has
+converged.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ class Solution:
         residual: ‖b − A x‖ / ‖b‖, taken anew at the end, not from a recurrence; 0 for b = 0.
         iterations: products with A that were taken, the one for `residual` included.
         converged: whether `residual` is what was asked for, or what rounding allows.
-        smallest: estimate of the smallest |eigenvalue| of A that b excites (singular value for "dense"); nan where
-            the solver learns nothing of it.
+        smallest: estimate of the smallest eigenvalue of A that b excites, negative where cg has seen a direction of
+            negative curvature (smallest singular value for "dense"); nan where the solver learns nothing of it.
         note: why it did not converge, one sentence; empty where it did.
+        largest: estimate of ‖A‖, from below.
     """
 
     x: np.ndarray
@@ -40,6 +42,7 @@ class Solution:
     converged: bool
     smallest: float = float("nan")
     note: str = ""
+    largest: float = float("nan")
 
 
 class Products:
@@ -80,14 +83,18 @@ def conclude(
         note: why the solver gave up, if it knows.
     """
     if not np.isfinite(x).all():
-        return Solution(x, float("nan"), products.count, False, smallest, note or "it is not finite")
+        note = note or "it is not finite"
+        return Solution(x, float("nan"), products.count, False, smallest, note, products.norm)
     size = float(np.linalg.norm(b))
     residual = float(np.linalg.norm(b - products(x)))
     rounding = 10.0 * np.finfo(float).eps * products.norm * float(np.linalg.norm(x))
-    converged = residual <= tolerance * size + rounding
+    singular = rounding > size > 0.0
+    converged = residual <= tolerance * size + (0.0 if singular else rounding)
     relative = residual / size if size > 0.0 else residual
     if converged:
         note = ""
+    elif singular and residual <= rounding:
+        note = "A is singular to rounding"
     elif not note:
         note = f"the residual is {relative:.1e} after {products.count} products, above {tolerance:.1e}"
-    return Solution(x, relative, products.count, bool(converged), smallest, note)
+    return Solution(x, relative, products.count, bool(converged), smallest, note, products.norm)

@@ -8,6 +8,8 @@ from hypergrad.solvers.base import Product, Products, Solution, conclude
 
 __all__ = ["cg"]
 
+_ROUNDING = 100.0 * float(np.finfo(float).eps)
+
 
 def cg(
     product: Product,
@@ -30,7 +32,7 @@ def cg(
 
     Returns:
         A `Solution`; not converged, with a note that says so, where a direction of negative curvature shows that A is
-        not positive definite. `smallest` is the smallest Ritz value, an estimate of λ_min from above.
+        not positive definite. `smallest` is the smallest Ritz value or curvature, an estimate of λ_min from above.
     """
     counted = Products(product)
     limit = 10 * b.size + 100 if max_iterations is None else max_iterations
@@ -58,13 +60,14 @@ def _sweep(
     x, p, rr = x.copy(), r.copy(), float(r @ r)
     steps: list[float] = []
     ratios: list[float] = []
-    note = ""
+    note, lowest = "", np.nan
     while product.count < limit and np.sqrt(rr) > target:
         ap = product(p)
         curvature = float(p @ ap)
         if not curvature > 0.0:
-            if curvature < 0.0:
+            if curvature < -_ROUNDING * product.norm * float(p @ p):
                 note = "A is not positive definite (a direction of negative curvature)"
+                lowest = curvature / float(p @ p)
             elif np.isnan(curvature):
                 note = "a product with A is not finite"
             else:
@@ -77,7 +80,7 @@ def _sweep(
         steps.append(step)
         ratios.append(rr / before)
         p = r + ratios[-1] * p
-    return x, _ritz(steps, ratios), note
+    return x, float(np.fmin(_ritz(steps, ratios), lowest)), note
 
 
 def _ritz(steps: list[float], ratios: list[float]) -> float:

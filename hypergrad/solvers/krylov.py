@@ -1,4 +1,4 @@
-"""MINRES and GMRES, as SciPy has them, with the true residual and the number of products.
+"""MINRES, and GMRES as SciPy has it, with the true residual and the number of products.
 
 Sources: Paige & Saunders (1975), for symmetric A; Saad & Schultz (1986), for any A.
 """
@@ -14,8 +14,7 @@ from hypergrad.solvers.base import Product, Products, Solution, conclude
 __all__ = ["gmres", "minres"]
 
 _EPS = float(np.finfo(float).eps)
-_STRICTER = 1e-3
-_ROUNDS = 10  # SciPy stops by an estimate of the residual; what is left is solved for again
+_ROUNDS = 10  # both stop by an estimate of the residual; what is left is solved for again
 
 
 def minres(
@@ -31,13 +30,38 @@ def minres(
     """
     limit = 10 * b.size + 100 if max_iterations is None else max_iterations
 
-    def run(operator: Any, r: np.ndarray, relative: float, left: int) -> np.ndarray:
-        from scipy.sparse.linalg import minres as scipy_minres
+    return _rounds(_lanczos, product, b, x0, tolerance, limit)
 
-        # SciPy compares ‖r‖ with rtol ‖A‖ ‖x‖, which is more than ‖b‖
-        return scipy_minres(operator, r, rtol=max(_STRICTER * relative, _EPS), maxiter=left)[0]
 
-    return _rounds(run, product, b, x0, tolerance, limit)
+def _lanczos(product: Products, b: np.ndarray, relative: float, left: int) -> np.ndarray:
+    """MINRES from 0 until its own estimate of ‖r‖ / ‖b‖ is below `relative`.
+
+    v orthonormal, β beside the diagonal of the Lanczos matrix, (c, s) the rotations that make it triangular, d the
+    columns that the solution is a sum of, φ the residual's norm with its sign.
+    """
+    x, before, v = np.zeros_like(b), np.zeros_like(b), b
+    older, old = np.zeros_like(b), np.zeros_like(b)
+    c0 = c1 = 1.0
+    s0 = s1 = 0.0
+    beta = first = phi = float(np.linalg.norm(b))
+    for _ in range(left):
+        v = v / beta
+        moved = product(v)
+        diagonal = float(moved @ v)
+        after = moved - diagonal * v - (beta * before if before.any() else 0.0)
+        beta, last = float(np.linalg.norm(after)), beta
+        corner = c1 * diagonal - c0 * s1 * last
+        pivot = float(np.hypot(corner, beta))
+        if not pivot > 0.0:  # singular, and the residual lies in the null space; or not finite
+            break
+        d = (v - s0 * last * older - (s1 * diagonal + c0 * c1 * last) * old) / pivot
+        c0, c1, s0, s1 = c1, corner / pivot, s1, beta / pivot
+        x = x + c1 * phi * d
+        phi = -s1 * phi
+        before, v, older, old = v, after, old, d
+        if not abs(phi) > relative * first or not beta > _EPS * product.norm:
+            break
+    return x
 
 
 def gmres(
@@ -55,9 +79,11 @@ def gmres(
     """
     limit = 5 * b.size + 50 if max_iterations is None else max_iterations
 
-    def run(operator: Any, r: np.ndarray, relative: float, left: int) -> np.ndarray:
+    def run(counted: Products, r: np.ndarray, relative: float, left: int) -> np.ndarray:
+        from scipy.sparse.linalg import LinearOperator
         from scipy.sparse.linalg import gmres as scipy_gmres
 
+        operator = LinearOperator((r.size, r.size), matvec=counted, dtype=float)
         length = max(1, min(restart, r.size, left))
         rounds = max(1, left // length)
         return scipy_gmres(operator, r, rtol=relative, atol=0.0, restart=length, maxiter=rounds)[0]
@@ -69,17 +95,18 @@ def _rounds(
     run: Any, product: Product, b: np.ndarray, x0: np.ndarray | None, tolerance: float, limit: int
 ) -> Solution:
     """Solve for what is left of b until the true residual is small enough or falls no more."""
-    from scipy.sparse.linalg import LinearOperator
-
     counted = Products(product)
     x = np.zeros_like(b, dtype=float) if x0 is None else np.array(x0, dtype=float)
     target, left = 0.5 * tolerance * float(np.linalg.norm(b)), np.inf
-    operator = LinearOperator((b.size, b.size), matvec=counted, dtype=float)
+    best = x
     for _ in range(_ROUNDS):
         r = b - counted(x) if x.any() else b.astype(float)
         now = float(np.linalg.norm(r))
-        if not now > target or now >= 0.5 * left or counted.count >= limit:
+        best = x if now < left else best
+        if not now > target or not now < 0.5 * left or counted.count >= limit:
             break
         left = now
-        x = x + run(operator, r, max(target / now, _EPS), limit - counted.count)
-    return conclude(counted, b, x, tolerance)
+        x = x + run(counted, r, max(target / now, _EPS), limit - counted.count)
+    else:
+        best = x
+    return conclude(counted, b, best, tolerance)
