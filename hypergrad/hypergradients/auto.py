@@ -124,9 +124,10 @@ class Auto(Method):
             result = method.solve(trajectory, wrt, curve)
         if accepted:
             result = accepted[0]
+            error = max(result.stats["relative_error"], 1e-16)
             why = (
                 "training has arrived at a stationary point, where the implicit hypergradient is accurate to "
-                f"{max(result.stats['relative_error'], 1e-16):.0e} and needs no backward run through {trajectory.steps:,} steps"
+                f"{error:.0e} and needs no backward run through {trajectory.steps:,} steps"
             )
         return replace(result, stats={**result.stats, "why": why})
 

@@ -271,7 +271,10 @@ class _Run:
         right = b if transposed or on.all() else b - product(rest) + rest
         scale = float(np.max(np.abs(right[on]), initial=0.0)) or 1.0  # so that no square of an entry vanishes
         solution = SOLVERS[self.solver](
-            point.restricted(product), right[on] / scale, None if warm is None else warm[on] / scale, **options
+            point.restricted(product),
+            right[on] / scale,
+            None if warm is None else warm[on] / scale,
+            **options,
         )
         x = rest.copy()
         x[on] = scale * solution.x
@@ -346,8 +349,8 @@ class _Run:
             )
         elif self.relative > self.method.accuracy and norm <= self._rounding():
             found.append(
-                f"the hypergradient is off by about {self.relative:.1e} of its norm: the inner gradient has vanished to "
-                f"rounding, at {norm:.1e}, but the linear system is too ill-conditioned; use a stronger penalty"
+                f"the hypergradient is off by about {self.relative:.1e} of its norm: the inner gradient has vanished "
+                f"to rounding, at {norm:.1e}, but the linear system is too ill-conditioned; use a stronger penalty"
             )
         elif self.relative > self.method.accuracy:
             solved = self.solution.converged and self.method.terms is None

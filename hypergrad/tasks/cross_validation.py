@@ -18,6 +18,8 @@ from hypergrad.tasks.elastic_net import Fit, Fold
 __all__ = ["ElasticNetCriterion", "Evaluation"]
 
 _NEAR = 64  # evaluations that later ones may start from
+_ROUNDING = 1e-13  # of a correlation of 1
+_LARGE = 1e100  # beyond it, and below its inverse, products of data leave the range of floats
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,20 @@ class ElasticNetCriterion:
         x: (N, p), finite. Columns are taken as they are: scale them first where their units differ.
         y: (N,), finite.
         cv: number of folds (in order, without shuffling, as scikit-learn takes an int), a scikit-learn splitter, or
-            pairs of index arrays (train, valid).
+            pairs (train, valid) of row numbers or of masks; with groups: ``list(splitter.split(x, y, groups))``.
         intercept: whether the model has one, without a penalty.
 
     Raises:
-        DataError: data that are no numbers, of other shapes, or constant in y.
+        DataError: data that are no numbers, of other shapes, or constant in y; a cv that does not split them.
     """
 
     def __init__(self, x: Any, y: Any, cv: Any = 5, intercept: bool = True) -> None:
         self.x, self.y = _numbers(x, 2, "x"), _numbers(y, 1, "y")
         if len(self.x) != len(self.y):
             raise DataError(f"x has {len(self.x)} rows and y has {len(self.y)}; give as many")
-        self.intercept = intercept
+        if not isinstance(intercept, bool | np.bool_):
+            raise DataError(f"intercept must be True or False, got {intercept!r}")
+        self.intercept = bool(intercept)
         self.folds = [Fold(self.x, self.y, a, b, intercept) for a, b in _splits(cv, self.x, self.y)]
         centred = self.y - self.y.mean() if intercept else self.y
         shift = self.x.mean(axis=0) if intercept else np.zeros(self.x.shape[1])
@@ -86,7 +90,8 @@ class ElasticNetCriterion:
         self._first = tuple(fold.start() for fold in self.folds)
         self._seen: list[Evaluation] = []
         self.evaluations = 0
-        if not self.alpha_max() > 0.0:
+        scale = np.sqrt(np.max(np.mean(self.x**2, axis=0)) * np.mean(self.y**2))
+        if not self.alpha_max() > _ROUNDING * scale:
             raise DataError("no feature is correlated with y on the training rows; every weight is zero")
 
     def alpha_max(self, l1_ratio: float = 1.0) -> float:
@@ -99,7 +104,7 @@ class ElasticNetCriterion:
             raise DataError(
                 f"hparams hold alpha and l1_ratio, got {', '.join(map(repr, hparams)) or 'nothing'}"
             )
-        found = self.evaluate(float(hparams["alpha"]), float(hparams.get("l1_ratio", 1.0)))
+        found = self.evaluate(hparams["alpha"], hparams.get("l1_ratio", 1.0))
         gradient = {"alpha": found.by_alpha, "l1_ratio": found.by_l1_ratio}
         return found.value, {key: gradient[key] for key in hparams}
 
@@ -109,10 +114,11 @@ class ElasticNetCriterion:
         Raises:
             DataError: a penalty outside its domain.
         """
-        if not (np.isfinite(alpha) and alpha > 0.0):
+        if not (is_number(alpha) and np.isfinite(alpha) and alpha > 0.0):
             raise DataError(f"alpha must be a positive number, got {alpha!r}")
-        if not 0.0 < l1_ratio <= 1.0:
+        if not (is_number(l1_ratio) and 0.0 < l1_ratio <= 1.0):
             raise DataError(f"l1_ratio must lie in (0, 1], got {l1_ratio!r}; for l2 alone use hg.tasks.Ridge")
+        alpha, l1_ratio = float(alpha), float(l1_ratio)
         a1, a2 = alpha * l1_ratio, alpha * (1.0 - l1_ratio)
         near = self._nearest(alpha, l1_ratio)
         fits = tuple(fold.solve(a1, a2, fit) for fold, fit in zip(self.folds, near, strict=True))
@@ -147,27 +153,63 @@ class ElasticNetCriterion:
 
 
 def _numbers(values: Any, ndim: int, name: str) -> np.ndarray:
+    if hasattr(values, "toarray"):
+        raise DataError(f"{name} is a sparse matrix; make it dense first, with {name}.toarray()")
     array = np.asarray(values)
     if array.dtype.kind not in "fiub" or array.ndim != ndim or not array.size:
+        hint = f"; write {name}.ravel()" if ndim == 1 and array.ndim == 2 and array.shape[1] == 1 else ""
+        hint = f"; write {name}[:, None] for one feature" if ndim == 2 and array.ndim == 1 else hint
         raise DataError(
-            f"{name} must be a {ndim}-d array of numbers, got {array.dtype} of shape {array.shape}; "
-            "a sparse matrix must be made dense first"
+            f"{name} must be a {ndim}-d array of numbers, got {array.dtype} of shape {array.shape}{hint}"
         )
     array = np.ascontiguousarray(array, float)
     if not np.isfinite(array).all():
         raise DataError(f"{name} holds numbers that are not finite; impute or drop them first")
+    largest = float(np.max(np.abs(array)))
+    if largest > _LARGE or 0.0 < largest < 1.0 / _LARGE:
+        raise DataError(f"{name} holds numbers up to {largest:.0e}, whose products are no floats; rescale it")
     return array
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one real number, as a Python number or an array () of one."""
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"
+
+
+def _rows(index: Any, count: int, shown: str) -> np.ndarray:
+    """Row numbers, from row numbers or a mask.
+
+    Raises:
+        DataError: it is neither.
+    """
+    array = np.asarray(index)
+    if array.dtype.kind == "b" and array.shape == (count,):
+        return np.flatnonzero(array)
+    whole = array.ndim == 1 and (array.dtype.kind in "iu" or not array.size)
+    if not whole or (array.size and not 0 <= array.min() <= array.max() < count):
+        span = f" from {array.min()} to {array.max()}" if whole else ""
+        raise DataError(
+            f"{shown} must name rows 0 to {count - 1} by integers, or by masks of {count} bools, "
+            f"got {array.dtype} of shape {array.shape}{span}"
+        )
+    return array.astype(np.intp)
 
 
 def _splits(cv: Any, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     from sklearn.model_selection import check_cv
 
+    shown = f"cv={cv!r}" if len(repr(cv)) < 80 else "cv"
     try:
-        pairs = [(np.asarray(a), np.asarray(b)) for a, b in check_cv(cv).split(x, y)]
+        found = [(a, b) for a, b in check_cv(cv).split(x, y)]
     except (TypeError, ValueError) as error:
-        raise DataError(f"cv={cv!r} does not split the {len(x)} rows: {error}") from error
-    if not pairs or any(len(a) < 2 or not len(b) for a, b in pairs):
+        reason = str(error).rstrip(".")
+        needs = "; give cv=list(splitter.split(x, y, groups))" if "groups" in reason else ""
+        raise DataError(f"{shown} does not split the {len(x)} rows: {reason}{needs}") from error
+    pairs = [(_rows(a, len(x), shown), _rows(b, len(x), shown)) for a, b in found]
+    if not pairs:
+        raise DataError(f"{shown} has no folds")
+    if any(len(a) < 2 or not len(b) for a, b in pairs):
         raise DataError(
-            f"cv={cv!r} leaves a fold with fewer than two training rows, or without validation rows"
+            f"{shown} leaves a fold with fewer than two training rows, or without validation rows"
         )
     return pairs

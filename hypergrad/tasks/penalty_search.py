@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from hypergrad.errors import DataError
-from hypergrad.tasks.cross_validation import ElasticNetCriterion, Evaluation
+from hypergrad.tasks.cross_validation import ElasticNetCriterion, Evaluation, is_number
 from hypergrad.tasks.elastic_net import Fold
 
 __all__ = ["PenaltySearch", "find_penalty"]
@@ -82,12 +82,18 @@ def find_penalty(
 
     Source: Bertrand et al. (2020) for the hypergradient, which they follow by gradient descent.
     """
-    if l1_ratio is not None and not 0.0 < l1_ratio <= 1.0:
+    if not isinstance(criterion, ElasticNetCriterion):
+        raise DataError(
+            f"find_penalty takes hg.tasks.ElasticNetCriterion(x, y, cv=...), got {type(criterion).__name__}"
+        )
+    if l1_ratio is not None and not (is_number(l1_ratio) and 0.0 < l1_ratio <= 1.0):
         raise DataError(f"l1_ratio must lie in (0, 1], or be None to search it as well, got {l1_ratio!r}")
-    if not 0.0 < eps < 1.0:
+    if not (is_number(eps) and 0.0 < eps < 1.0):
         raise DataError(f"eps must lie in (0, 1), got {eps!r}")
-    if not tolerance > 0.0 or max_evaluations < 3:
-        raise DataError("tolerance must be positive and max_evaluations at least 3")
+    if not (is_number(tolerance) and tolerance > 0.0):
+        raise DataError(f"tolerance must be a positive number, got {tolerance!r}")
+    if not (is_number(max_evaluations) and max_evaluations >= 3):
+        raise DataError(f"max_evaluations must be 3 or more, got {max_evaluations!r}")
     first = criterion.evaluations
     seen: list[Evaluation] = []
 

@@ -231,3 +231,58 @@ def test_errors():
         find_penalty(criterion, l1_ratio=2.0)
     with pytest.raises(DataError, match="eps"):
         find_penalty(criterion, eps=1.5)
+
+
+def test_masks_are_row_numbers():
+    x, y = RNG_BAD.standard_normal((60, 8)), RNG_BAD.standard_normal(60)
+    rows = np.arange(60)
+    by_number = ElasticNetCriterion(x, y, cv=[(rows[:40], rows[40:])]).evaluate(0.1)
+    by_mask = ElasticNetCriterion(x, y, cv=[(rows < 40, rows >= 40)]).evaluate(0.1)
+    assert by_mask.value == by_number.value
+    assert by_mask.by_alpha == by_number.by_alpha
+
+
+RNG_BAD = np.random.default_rng(2)
+ROWS = np.arange(60)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"y": np.full(60, 0.1)}, "no feature is correlated with y"),
+        ({"y": np.ones((60, 1))}, r"write y.ravel\(\)"),
+        ({"x": np.ones(60)}, r"write x\[:, None\]"),
+        ({"y": np.full(60, 1e160)}, "rescale it"),
+        ({"cv": []}, r"cv=\[\] has no folds"),
+        ({"cv": [(ROWS[:40], ROWS[40:] + 1)]}, "must name rows 0 to 59 .* from 41 to 60"),
+        ({"cv": [(ROWS[:40], -ROWS[1:9])]}, "must name rows 0 to 59"),
+        ({"cv": [(ROWS[:40] / 1.0, ROWS[40:])]}, "got float64"),
+        ({"cv": [(ROWS[:40, None], ROWS[40:])]}, r"got int64 of shape \(40, 1\)"),
+        ({"cv": 1}, "cv=1 does not split the 60 rows"),
+        ({"intercept": "no"}, "intercept must be True or False"),
+    ],
+)
+def test_bad_data_are_one_sentence(change, sentence):
+    data = {"x": RNG_BAD.standard_normal((60, 3)), "y": RNG_BAD.standard_normal(60)}
+    with pytest.raises(DataError, match=sentence) as caught:
+        ElasticNetCriterion(**{**data, **change})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"criterion": (1, 2)}, "find_penalty takes hg.tasks.ElasticNetCriterion.*, got tuple"),
+        ({"l1_ratio": "lasso"}, "l1_ratio must lie in"),
+        ({"eps": "small"}, "eps must lie in"),
+        ({"tolerance": None}, "tolerance must be a positive number, got None"),
+        ({"max_evaluations": float("nan")}, "max_evaluations must be 3 or more"),
+    ],
+)
+def test_bad_arguments_of_the_search_are_one_sentence(change, sentence):
+    criterion = ElasticNetCriterion(RNG_BAD.standard_normal((30, 3)), RNG_BAD.standard_normal(30))
+    with pytest.raises(DataError, match=sentence):
+        find_penalty(**{"criterion": criterion, **change})
+    for alpha in ("a", None, np.ones(2), float("nan")):
+        with pytest.raises(DataError, match="alpha must be a positive number"):
+            criterion({"alpha": alpha})
