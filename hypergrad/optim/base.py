@@ -77,6 +77,9 @@ class Optimizer(Reader, ABC):
         """
         return {}
 
+    def check(self, hparams: Any) -> None:  # noqa: B027 - most rules take any rate
+        """Raise ProblemError where numbers in hparams are outside the domain of what else a step reads."""
+
     def bound(self, hparams: Any, start: Any) -> dict[str, Any]:
         """What else a step reads of the hyperparameters, given to `update` among the rates.
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hypergrad import tree
 from hypergrad.ad.primitives.linear import broadcast_to, reshape
 from hypergrad.ad.primitives.shape import concatenate
 from hypergrad.errors import ProblemError
@@ -55,6 +56,21 @@ class Penalty(ABC):
     def weights(self) -> list[str]:
         """Names of the fields that are weights."""
         return [item.name for item in fields(self) if item.name not in self.options]
+
+    def check(self, hparams: Any) -> None:
+        """Raise ProblemError where a weight in hparams is negative or nan: a proximal map would take it silently."""
+        for name in self.weights():
+            key = getattr(self, name)
+            if not isinstance(key, str):
+                continue
+            for path, leaf in zip(*_paths(lookup(hparams, key), key), strict=True):
+                array = np.asarray(leaf)
+                if array.dtype.kind == "f" and not (array >= 0).all():
+                    wrong = array[~(array >= 0)].flat[0]
+                    raise ProblemError(
+                        f"{type(self).__name__} reads its {name} from hparams[{path!r}], which must be 0 or more, "
+                        f"got {wrong}"
+                    )
 
     def bind(self, hparams: Any, start: Any) -> dict[str, Any]:
         """Each weight as a vector (n,), zero where nothing is penalised, and under "start" the layout.
@@ -154,6 +170,12 @@ def _fit(leaf: Any, target: tuple[int, ...], size: int, what: str) -> Any:
     if groups in (0, size):
         return whole
     return reshape(broadcast_to(reshape(whole, (groups, 1)), (groups, size // groups)), (size,))
+
+
+def _paths(value: Any, key: str) -> tuple[list[str], list[Any]]:
+    """Names of the leaves of a hyperparameter, and the leaves."""
+    leaves, structure = tree.flatten(value)
+    return [f"{key}/{path}" if path else key for path in structure.paths()], leaves
 
 
 def _soft(v: Any, threshold: Any) -> Any:

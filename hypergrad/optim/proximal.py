@@ -43,6 +43,9 @@ class Proximal(Optimizer, ABC):
             )
         super().__post_init__()
 
+    def check(self, hparams: Any) -> None:
+        self.penalty.check(hparams)
+
     def bound(self, hparams: Any, start: Any) -> dict[str, Any]:
         return {"penalty": self.penalty.bind(hparams, start)}
 

@@ -229,6 +229,7 @@ class BilevelProblem(UnrolledProblem):
 
     def check(self, hparams: Any) -> None:
         check_rates(self.optimizer, hparams)
+        self.optimizer.check(hparams)
 
     def state(self, start: Layout) -> Layout:
         sizes = self._sizes(start)

@@ -6,7 +6,7 @@ state of an `UnrolledProblem`; h the float hyperparameters; D all training rows;
 - "gradient": R = ∇_w inner_loss(w, h, D), the mean over all rows, whatever batches training saw, plus weight_decay w
   where the optimiser adds that to the gradient; R_x is symmetric;
 - "fixed point": R = x − Φ(x, h), Φ the problem's own step at t = T − 1, or, for proximal optimisers, one proximal
-  gradient step of w on all rows, with the last step's rate taken to be constant.
+  gradient step of w on all rows, of the length of the longest that training took.
 
 Where Φ cuts an entry to a constant (a zero of soft thresholding), that row of Φ_x vanishes and the entry drops out of
 every linear system: they are solved on the support alone (Bertrand et al. 2020).
@@ -137,6 +137,7 @@ class Stationarity:
                     now = rate_now(optimizer, hparams, rates, start) | optimizer.bound(hparams, start)
                     now |= problem.curvature(x, start, hparams, rng)
                     step = stop_gradient(optimizer.step(now))
+                    step = np.where(step > 0.0, step, 1.0)  # any length has the same fixed points
                     found = optimizer.penalty.prox(x - step * found, step, now["penalty"])
             else:
                 found = problem.advance(x, start, hparams, {}, data, t, rng)[0]
@@ -195,7 +196,7 @@ class Point:
     def __init__(self, condition: Stationarity, trajectory: Trajectory, x: np.ndarray) -> None:
         self._of, self._trajectory = condition, trajectory
         dtype = condition.dtype
-        row = trajectory.rows[-1] if trajectory.rows.shape[1] else np.zeros(0, dtype)
+        row = trajectory.rows.max(axis=0)  # of which only the lr of a proximal optimiser is read
         self._inputs = [
             np.ascontiguousarray(x, dtype),
             np.ascontiguousarray(row, dtype),

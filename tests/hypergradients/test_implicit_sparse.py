@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hypergrad as hg
+from hypergrad.errors import ProblemError
 
 RNG = np.random.default_rng(11)
 TRUE = np.r_[2.0, -1.5, 1.0, 0.8, np.zeros(8)]
@@ -169,3 +170,28 @@ def test_nothing_is_active():
     assert r.stats["support"] == 1
     assert r.hypergradient["alpha"] == 0.0
     assert r.warnings == ()
+
+
+def test_the_length_of_the_last_step_does_not_matter():
+    """Schedules end at a learning rate of 0, where a step changes nothing; the fixed point is that of any step."""
+    lasso = hg.optim.L1("alpha", on="w")
+    lr = np.r_[np.full(1199, LR), 0.0]
+    r = hg.hypergradient(
+        problem(hg.optim.ISTA(hg.optim.PerStep("lr"), lasso), 1200), {"alpha": 0.3, "lr": lr}, hg.Implicit()
+    )
+    constant = hg.hypergradient(problem(hg.optim.ISTA(LR, lasso), 1199), {"alpha": 0.3}, hg.Implicit())
+    assert r.warnings == ()
+    assert r.hypergradient["alpha"] == pytest.approx(constant.hypergradient["alpha"], rel=1e-12)
+    still = hg.hypergradient(problem(hg.optim.ISTA(0.0, lasso), 5), {"alpha": 0.3}, hg.Implicit())
+    assert np.isfinite(still.stats["inner_gradient_norm"])
+    assert still.stats["inner_gradient_norm"] > 0.1
+    assert not still.stats["trusted"]
+
+
+@pytest.mark.parametrize("alpha", [-0.1, np.nan, np.r_[np.ones(11), -1.0], {"w": -0.1}])
+def test_a_weight_that_is_negative_or_nan_is_refused(alpha):
+    make = problem(hg.optim.ISTA(LR, hg.optim.L1("alpha", on="w")), 5)
+    with pytest.raises(
+        ProblemError, match=r"L1 reads its weight from hparams\['alpha(/w)?'\], which must be 0 or more, got"
+    ):
+        hg.hypergradient(make, {"alpha": alpha})
