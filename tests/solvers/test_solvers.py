@@ -61,6 +61,33 @@ def test_cg_sees_negative_curvature():
     assert "negative curvature" in found.note
 
 
+def test_cg_tells_negative_curvature_from_rounding():
+    assert cg(product(INDEFINITE), B).smallest < -0.01
+    half = Q[:, :6] @ Q[:, :6].T
+    found = cg(product(half), B)
+    assert not found.converged
+    assert "negative" not in found.note
+
+
+@pytest.mark.parametrize("tolerance", [1e-6, 1e-12])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("digits", [1, 4, 7])
+def test_minres_goes_on_to_its_tolerance(digits, sign, tolerance):
+    values = np.logspace(0, -digits, 12)
+    values[::3] *= sign
+    found = minres(product(Q * values @ Q.T), B, tolerance=tolerance, max_iterations=2000)
+    assert found.converged
+    assert found.residual <= max(tolerance, 1e-15 * 10.0**digits)
+
+
+@pytest.mark.parametrize("name", ["minres", "gmres"])
+def test_a_solver_never_returns_worse_than_its_start(name):
+    nearly = Q @ np.diag(np.r_[np.ones(6), np.full(6, 1e-17)]) @ Q.T
+    found = SOLVERS[name](product(nearly), B)
+    assert not found.converged
+    assert found.residual <= 1.0
+
+
 @pytest.mark.parametrize("solver", [gmres, dense, fixed_point])
 def test_not_symmetric(solver):
     found = solver(product(ANY), B)
