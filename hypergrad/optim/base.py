@@ -77,7 +77,7 @@ class Optimizer(Reader, ABC):
         """
         return {}
 
-    def check(self, hparams: Any) -> None:  # noqa: B027 - most rules take any rate
+    def check(self, hparams: Any) -> None:
         """Raise ProblemError where numbers in hparams are outside the domain of what else a step reads."""
 
     def bound(self, hparams: Any, start: Any) -> dict[str, Any]:
