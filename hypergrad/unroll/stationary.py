@@ -23,10 +23,12 @@ import numpy as np
 
 from hypergrad.ad.api import grad
 from hypergrad.ad.backends.numpy import Executable
+from hypergrad.ad.forward import jvp_program
 from hypergrad.ad.optimize import optimize
+from hypergrad.ad.partition import cut
 from hypergrad.ad.primitives.linear import broadcast_to, convert, stop_gradient
 from hypergrad.ad.program import ArrayType, Program
-from hypergrad.ad.reverse import linearize, transpose
+from hypergrad.ad.reverse import linearize, vjp_program
 from hypergrad.ad.trace import Builder, user_code
 from hypergrad.errors import DerivativeError
 from hypergrad.optim.base import Optimizer, decayed, is_off
@@ -44,8 +46,23 @@ from hypergrad.unroll.trajectory import Trajectory
 __all__ = ["Linear", "Point", "Stationarity", "distance", "stationarity"]
 
 
+class Half:
+    """A Program cut before its last inputs: what does not need them runs once, the rest once for each of them.
+
+    Inputs are not kept, nor what is a view of them.
+
+    Args:
+        program: (inputs, later inputs) -> (value, later outputs).
+        late: how many of the inputs come later.
+    """
+
+    def __init__(self, program: Program, late: int) -> None:
+        parts = cut(optimize(program), late, 1)
+        self.early, self.late = Executable(parts.early), Executable(parts.late)
+
+
 class Linear:
-    """A Program linearised in some of its inputs: values and residuals once, then cheap products.
+    """A Program linearised in some of its inputs.
 
     Args:
         program: whose first output is differentiated.
@@ -53,30 +70,23 @@ class Linear:
     """
 
     def __init__(self, program: Program, wrt: Sequence[bool]) -> None:
-        one = Program(program.inputs, program.equations, program.outputs[:1], program.name)
-        lin = linearize(one, wrt)
+        self._one = Program(program.inputs, program.equations, program.outputs[:1], program.name)
+        self._wrt = list(wrt)
+        lin = linearize(self._one, wrt)
         self.types = [var.type for var, w in zip(program.inputs, wrt, strict=True) if w]
         self.moving = lin.moving[0]
-        self._kept = lin.residuals
-        self._linear = optimize(lin.linear)
-        self.reads = reads(self._linear, self._linear.inputs[lin.residuals :])
-        self._primal = optimize(lin.primal)
-        self._transposed = lin
+        linear = optimize(lin.linear)
+        self.reads = reads(linear, linear.inputs[lin.residuals :])
 
     @cached_property
-    def primal(self) -> Executable:
-        """inputs -> (value, residuals)."""
-        return Executable(self._primal)
+    def forward(self) -> Half:
+        """(inputs, tangents) -> (value, its tangent)."""
+        return Half(jvp_program(self._one, self._wrt), sum(self._wrt))
 
     @cached_property
-    def forward(self) -> Executable:
-        """(residuals, tangents) -> tangent of the value."""
-        return Executable(self._linear)
-
-    @cached_property
-    def backward(self) -> Executable:
-        """(residuals, cotangent of the value) -> cotangents."""
-        return Executable(optimize(transpose(self._transposed.linear, self._kept)))
+    def backward(self) -> Half:
+        """(inputs, cotangent of the value) -> (value, cotangents)."""
+        return Half(vjp_program(self._one, self._wrt), 1)
 
 
 class Stationarity:
@@ -204,7 +214,7 @@ class Point:
             *(value.astype(dtype) for value in trajectory.values),
             *condition.data,
         ]
-        self._kept: dict[Linear, list[np.ndarray]] = {}
+        self._kept: dict[Half, list[np.ndarray]] = {}
         found, step = self._run(condition.value, *self._inputs)
         self.fixed = condition.kind == "fixed point"
         self.residual = (x - found if self.fixed else found).astype(float)
@@ -229,14 +239,13 @@ class Point:
             return np.zeros(v.shape)
         self.products += 1
         self._trajectory.evaluations["backward"] += 1
-        given = np.ascontiguousarray(v, self._of.dtype)
-        return self._run(getattr(part, which), *self._residuals(part), given)[0].astype(float)
+        return self._later(getattr(part, which), v)[0].astype(float)
 
-    def _residuals(self, part: Linear) -> list[np.ndarray]:
-        found = self._kept.get(part)
-        if found is None:
-            found = self._kept[part] = self._run(part.primal, *self._inputs)[1:]
-        return found
+    def _later(self, half: Half, v: np.ndarray) -> list[np.ndarray]:
+        kept = self._kept.get(half)
+        if kept is None:
+            kept = self._kept[half] = self._run(half.early, *self._inputs)
+        return self._run(half.late, *self._inputs, *kept, np.ascontiguousarray(v, self._of.dtype))
 
     def forward(self, v: np.ndarray) -> np.ndarray:
         """R_x v."""
@@ -254,12 +263,9 @@ class Point:
         part = self._of.in_hypers
         if not part.moving:
             return [np.zeros(type.shape) for type in part.types]
-        if part not in self._kept:
-            self._kept[part] = self._run(part.primal, *self._inputs)[1:]
-        given = np.ascontiguousarray(q, self._of.dtype)
         sign = 1.0 if self.fixed else -1.0
         self._trajectory.evaluations["backward"] += 1
-        return [sign * ct.astype(float) for ct in self._run(part.backward, *self._kept[part], given)]
+        return [sign * ct.astype(float) for ct in self._later(part.backward, q)]
 
     @cached_property
     def support(self) -> np.ndarray:

@@ -62,7 +62,7 @@ def test_a_point_where_training_has_arrived(name, memory):
     one, two = (hg.hypergradient(make, h, method, **options) for _ in range(2))
     assert off(one.hypergradient["l2"], hg.hypergradient(make, h, **options).hypergradient["l2"]) < 1e-8
     np.testing.assert_array_equal(one.hypergradient["l2"], two.hypergradient["l2"])
-    assert one.stats["method"] == "Implicit()"
+    assert one.stats["method"].startswith("Implicit(")
     assert one.stats["linearised_steps"] < one.stats["forward_steps"]
     for why in np.atleast_1d(one.stats["why"]):
         assert "training has arrived at a stationary point" in why
@@ -74,7 +74,7 @@ def test_a_point_where_training_has_arrived(name, memory):
 def test_single_precision_arrives_to_its_own_precision():
     make, h = problem(3000, dtype=np.float32), {"l2": L2}
     found = hg.hypergradient(make, h, hg.Auto())
-    assert found.stats["method"] == "Implicit()"
+    assert found.stats["method"].startswith("Implicit(")
     assert off(found.hypergradient["l2"], hg.hypergradient(problem(3000), h).hypergradient["l2"]) < 1e-5
 
 
@@ -106,9 +106,28 @@ ELSEWHERE = {
 def test_a_point_that_is_not_one(name):
     make, h = ELSEWHERE[name], {"l2": L2}
     found, exact = hg.hypergradient(make, h, hg.Auto()), hg.hypergradient(make, h)
-    assert found.stats["method"] != "Implicit()"
+    assert not found.stats["method"].startswith("Implicit(")
     np.testing.assert_allclose(found.hypergradient["l2"], exact.hypergradient["l2"], rtol=1e-9, atol=1e-14)
     assert "stationary" not in found.stats["why"]
+
+
+def test_a_look_at_the_last_state_costs_less_than_the_backward_run():
+    """An ill-conditioned Hessian, at its minimum: conjugate gradients would take more products than there are steps."""
+    scale = np.logspace(0.0, -4.0, N)
+    make = problem(
+        60,
+        hg.optim.SGD(1.0),
+        init=lambda h, rng: {"w": np.r_[1.0, 0.7 * np.ones(N - 1)]},
+        inner_loss=lambda p, h, b: (
+            0.5 * np.sum((scale * (np.eye(N) + 0.1) @ (p["w"] - 0.7) + 0.0 * h["l2"]) ** 2)
+            + 1e-9 * np.sum(h["l2"] * p["w"])
+        ),
+    )
+    h = {"l2": L2}
+    found = hg.hypergradient(make, h, hg.Auto())
+    assert found.stats["linearised_steps"] <= 2 * 60
+    exact = hg.hypergradient(make, h).hypergradient["l2"]
+    np.testing.assert_allclose(found.hypergradient["l2"], exact, rtol=1e-8)
 
 
 def test_forward_mode_leaves_no_backward_run_out():

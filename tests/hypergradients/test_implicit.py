@@ -301,6 +301,12 @@ def test_the_error_of_an_ill_conditioned_ridge_is_told_honestly(solver, digits):
     assert error <= 10.0 * max(r.stats["relative_error"], 1e-13)
 
 
+def test_products_keep_no_copy_of_the_data():
+    ridge = Ridge(0.3)
+    r = hg.hypergradient(ridge.problem(1500), ridge.h, hg.Implicit())
+    assert r.stats["bytes"] < ridge.x.nbytes / 2
+
+
 def test_a_tiny_outer_loss():
     """Squares of its slope are below the range of floats."""
     ridge = Ridge(0.3)
