@@ -36,7 +36,7 @@ from hypergrad.unroll.trajectory import Trajectory
 __all__ = ["Auto"]
 
 _ARRIVED = 1e-8  # estimated relative error at which a point counts as stationary
-_SHARE = 6  # T over the products of each of its up to three linear solves, each about a step
+_SHARE = 4  # T over the products of each of its up to three linear solves, each about a step
 _STILL = 1e-6  # inner gradient norm, relative to that of the first state, above which it is not estimated
 
 
@@ -48,7 +48,7 @@ class Auto(Method):
     asked for has an implicit derivative, and training sees all rows at every step, the trained state is looked at
     first: if the inner gradient has fallen to 1e-6 of what it was, and the implicit hypergradient there is accurate
     to 1e-8 (in float32: to 1e-6) by its own estimate, it is the answer, and the backward run is left out. Its linear
-    systems get T / 6 products each, so that the look costs less than the backward run, whatever their condition.
+    systems get T / 4 products each, so that the look costs less than the backward run, whatever their condition.
 
     Attributes:
         memory: what a run may keep, in bytes or as text ("64MiB"); None: as `Reverse` and `Forward` have it.
