@@ -54,7 +54,7 @@ ARRIVED = {
 }
 
 
-@pytest.mark.parametrize("memory", [None, "200KiB"])
+@pytest.mark.parametrize("memory", [None, "1MiB"])
 @pytest.mark.parametrize("name", ARRIVED)
 def test_a_point_where_training_has_arrived(name, memory):
     make, options = ARRIVED[name]
