@@ -35,7 +35,7 @@ from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["Auto"]
 
-_ARRIVED = 1e-8  # estimated relative error at which a point counts as stationary
+_ARRIVED = 1e-8  # relative distance from the hypergradient of the run at which a point counts as stationary
 _SHARE = 4  # T over the products of each of its up to three linear solves, each about a step
 _STILL = 1e-6  # inner gradient norm, relative to that of the first state, above which it is not estimated
 
@@ -47,7 +47,8 @@ class Auto(Method):
     The cheaper of reverse and forward mode is taken that fits into the memory. Where every hyperparameter that is
     asked for has an implicit derivative, and training sees all rows at every step, the trained state is looked at
     first: if the inner gradient has fallen to 1e-6 of what it was, and the implicit hypergradient there is accurate
-    to 1e-8 (in float32: to 1e-6) by its own estimate, it is the answer, and the backward run is left out. Its linear
+    to 1e-8 / T by its own estimate, so that the backward run would find it to about 1e-8 (in float32: accurate to
+    1e-6), it is the answer, and the backward run is left out. Its linear
     systems get T / 4 products each, so that the look costs less than the backward run, whatever their condition.
 
     Attributes:
@@ -136,8 +137,12 @@ class Auto(Method):
 
 
 def _accuracy(trajectory: Trajectory) -> float:
-    """What counts as exact: reverse mode rounds as much."""
-    return max(_ARRIVED, 8.0 * float(np.finfo(trajectory.code.layout.dtype).eps))
+    """Estimated relative error up to which the implicit hypergradient stands for that of the run itself.
+
+    Where w_T − w* falls as ρᵀ, dw_T/dh − dw*/dh falls as T ρᵀ (Gilbert 1992; Mehmood & Ochs 2020): up to T times the
+    estimate. Rounding is in both.
+    """
+    return max(_ARRIVED / trajectory.limit, 8.0 * float(np.finfo(trajectory.code.layout.dtype).eps))
 
 
 def _asked(method: Implicit, trajectory: Trajectory, wrt: Sequence[bool]) -> tuple[list[bool], list[str]]:
