@@ -43,7 +43,8 @@ class Implicit(Method):
 
     Learning rates, momentum, schedules and what only `init` reads decide how training arrives there, not where: they
     have no implicit derivative. Their leaves are None, ``stats["without_derivative"]`` names them, and naming one in
-    `wrt` is an error. At a saddle or one of many minima the derivative is that of this branch of stationary points.
+    `wrt` is an error. At a saddle or one of many minima the derivative is that of this branch of stationary points;
+    where conjugate gradients find a saddle, a warning says so.
 
     Besides what every method reports, stats hold: solver, stationarity ("gradient" or "fixed point"),
     inner_gradient_norm (‖R‖: of the gradient, or of what one more step would change; over lr for proximal optimisers),
@@ -334,9 +335,14 @@ class _Run:
                 f'the linear system is not symmetric, as solver="{self.solver}" needs; use solver="gmres"'
             )
         if self.saddle:
+            what = (
+                "a step leads away from the fixed point in some direction"
+                if self.condition.kind == "fixed point"
+                else "the inner loss falls away in some direction from where training has arrived, which is no minimum"
+            )
             found.append(
-                "the inner loss falls away in some direction from where training has arrived, which is no minimum: the "
-                "derivative is that of this branch of stationary points, which training leaves when it is disturbed"
+                f"{what}: the derivative is that of this branch of stationary points, which training leaves when it is "
+                "disturbed"
             )
         if not self.solution.converged:
             singular = self.solution.note.startswith("A is singular")

@@ -491,3 +491,17 @@ def test_the_plan_counts_steps_and_products(capsys):
     r = hg.hypergradient(ridge.problem(1500), ridge.h, hg.Implicit())
     assert plan.forward_steps == r.stats["forward_steps"] == 1500
     assert 0.5 * plan.linearised_steps <= r.stats["linearised_steps"] <= plan.linearised_steps + 2
+
+
+def test_a_fixed_point_that_repels_is_said():
+    """s' = 2 s + c at s = −c = 0: dF/dc = −1, but any disturbance grows."""
+    problem = hg.UnrolledProblem(
+        init=lambda h, rng: np.zeros(2),
+        step=lambda s, h, b, t: 2.0 * s + h["c"],
+        outer_loss=lambda s, h, v: np.sum(s),
+        steps=20,
+    )
+    r = hg.hypergradient(problem, {"c": np.zeros(2)}, hg.Implicit())
+    np.testing.assert_allclose(r.hypergradient["c"], -1.0, rtol=1e-13)
+    (sentence,) = r.warnings
+    assert sentence.startswith("a step leads away from the fixed point")
