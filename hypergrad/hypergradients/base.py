@@ -143,6 +143,7 @@ def conclude(
         bool(np.isfinite(leaf).all()) for leaf in asked if leaf is not None
     )
     params = trajectory.params(state)
+    losses[trajectory.ran :] = np.nan
     forward, linearised = trajectory.evaluations["forward"], trajectory.evaluations["backward"]
     common = {
         "steps": trajectory.steps,

@@ -85,7 +85,8 @@ class Forward(Method):
             what += f" in {len(parts)} training runs of up to {len(parts[0])}"
         steps, plain = trajectory.steps, costs(trajectory).plain
         seconds = sum(nominal_seconds(trajectory.code.jvp(len(part), False).program) for part in parts)
-        return Plan(str(self), what, steps, kept, 0, steps * len(parts), seconds / plain)
+        forward, linearised = (0, steps * len(parts)) if parts else (steps, 0)
+        return Plan(str(self), what, steps, kept, forward, linearised, seconds / plain if parts else 1.0)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
@@ -95,8 +96,8 @@ class Forward(Method):
         parts, kept = self._parts(trajectory, wrt)
         gradients = [np.zeros(value.shape) for value in trajectory.values]
         value, state, trained, direct = float("nan"), trajectory.initial(), 0.0, None
-        if not parts:
-            state = trajectory.train(losses)
+        if not parts or trajectory.failed is not None:
+            parts, state = [], trajectory.train(losses)
             value, _, direct = trajectory.outer(state)
         look = set(curve_positions(trajectory.steps).tolist())
         w, elastic = trajectory.code.start_layout.size, 0.0

@@ -156,7 +156,7 @@ class Reversible(Method):
     ) -> _Run | None:
         """The forward run; None where training diverges."""
         if not (np.isfinite(first).all() and np.isfinite(form.slope).all()):
-            losses[...] = np.nan
+            trajectory.failed = 0
             return None
         run = _Run(trajectory, losses)
         t = -1
@@ -166,7 +166,7 @@ class Reversible(Method):
             for t in range(trajectory.steps):
                 run.t = t
                 if not exact.step(t):
-                    losses[t + 1 :] = np.nan
+                    trajectory.failed = t + 1
                     return None
                 if state is not None and trajectory.stopper is not None:
                     run.state(t + 1, state)
@@ -176,7 +176,7 @@ class Reversible(Method):
         except OutOfRange as error:
             raise self._too_large(trajectory, error, t) from None
         except np.linalg.LinAlgError:  # a singular matrix: training has diverged
-            losses[max(t, 0) :] = np.nan
+            trajectory.failed = max(t, 0)
             return None
         run.learn = False
         return run

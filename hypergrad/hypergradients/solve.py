@@ -98,6 +98,7 @@ def _trained(trajectory: Trajectory, curve: int) -> HypergradientResult:
     began = time.perf_counter()
     losses = trajectory.curve(curve)
     state = trajectory.train(losses)
+    losses[trajectory.ran :] = np.nan
     value = trajectory.outer_value(state)
     params = trajectory.params(state)
     metrics = measure(trajectory, params)
