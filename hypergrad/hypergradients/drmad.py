@@ -47,7 +47,7 @@ class DrMAD(Method):
         code = trajectory.code
         state = code.layout.size * code.layout.dtype.itemsize
         buffers = code.backward.buffer_bytes + code.forward(False, False).buffer_bytes
-        return (min(self.knots, trajectory.steps + 1) + 8) * state + buffers
+        return (min(int(self.knots), trajectory.steps + 1) + 8) * state + buffers
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         plain = costs(trajectory).plain

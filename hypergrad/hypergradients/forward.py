@@ -16,7 +16,7 @@ from hypergrad.ad.cost import nominal_seconds
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import parse_bytes
-from hypergrad.hypergradients.plan import Plan, size
+from hypergrad.hypergradients.plan import Plan, exact
 from hypergrad.hypergradients.trust import tangent_growth
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.reversal import costs
@@ -68,7 +68,7 @@ class Forward(Method):
         room = (budget - fixed) // each
         if room < 1 and self.memory is not None:
             raise DerivativeError(
-                f"{self} may keep {size(budget)}, but one tangent of this problem needs {size(fixed + each)}; "
+                f"{self} may keep {exact(budget)}, but one tangent of this problem needs {exact(fixed + each)}; "
                 "give at least that"
             )
         room = max(room, 1)

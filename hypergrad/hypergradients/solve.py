@@ -50,8 +50,9 @@ def hypergradient(
         their norm for each float leaf of hparams), and what else differs between runs is a list.
 
     Raises:
-        ProblemError: hyperparameters that do not fit the problem.
+        ProblemError: hyperparameters that do not fit the problem; a seed or a number of steps that is none.
         DerivativeError: `wrt` names something without a derivative.
+        RangeError: at these hyperparameters a number is outside the range of the method.
 
     Source: Maclaurin, Duvenaud & Adams (2015); Franceschi et al. (2017), sec. 3.
     """

@@ -51,7 +51,7 @@ class Truncated(Method):
         return f"Truncated(steps={self.steps}{'' if self.memory is None else f', memory={self.memory!r}'})"
 
     def _blocks(self, trajectory: Trajectory) -> Blocks:
-        steps = min(self.steps, trajectory.steps)
+        steps = min(int(self.steps), trajectory.steps)
         return fit(costs(trajectory), steps, parse_bytes(self.memory, "Truncated"), None, str(self))
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:

@@ -13,6 +13,7 @@ import numpy as np
 from hypergrad.ad.debug import active
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.program import ArrayType
+from hypergrad.errors import ProblemError
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.gathers import add_rows
@@ -100,7 +101,13 @@ class Trajectory:
                 buffer[...] = getattr(rng, method)(shape, drawn(buffer.dtype))
 
     def curve(self, points: int) -> np.ndarray:
-        """Room for the inner losses of at most `points` steps: (T,), zero at those, nan elsewhere."""
+        """Room for the inner losses of at most `points` steps: (T,), zero at those, nan elsewhere.
+
+        Raises:
+            ProblemError: no int, or below 0.
+        """
+        if isinstance(points, bool) or not isinstance(points, int | np.integer) or points < 0:
+            raise ProblemError(f"curve must be a number of steps, 0 or more, got {points!r}")
         room = np.full(self.steps, np.nan)
         if self.code.has_loss and points:
             room[curve_positions(self.steps, points)] = 0.0
