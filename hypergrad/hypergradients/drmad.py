@@ -52,15 +52,15 @@ class DrMAD(Method):
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         plain = costs(trajectory).plain
         back = nominal_seconds(trajectory.code.backward.program)
-        what = f"approximate reverse mode along {self.knots - 1} straight line{'s' * (self.knots > 2)}"
         steps = trajectory.steps
+        lines = min(int(self.knots) - 1, steps)
+        what = f"approximate reverse mode along {lines} straight line{'s' if lines > 1 else ''}"
         return Plan(str(self), what, steps, self._bytes(trajectory), steps, steps, 1 + back / plain)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
         losses = trajectory.curve(curve)
-        if trajectory.stopper is not None:
-            trajectory.train()  # settles where training stops
+        trajectory.settle()
         steps = trajectory.steps
         at = np.unique(np.rint(np.linspace(0, steps, min(self.knots, steps + 1))).astype(int))
         runner = Runner(trajectory, curve=losses)
@@ -94,7 +94,6 @@ class DrMAD(Method):
                 "seconds_training": trained,
                 "bytes": self._bytes(trajectory),
                 "knots": len(knots),
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )

@@ -91,8 +91,7 @@ class Forward(Method):
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
         losses = trajectory.curve(curve)
-        if trajectory.stopper is not None:
-            trajectory.train()  # settles where training stops
+        trajectory.settle()
         parts, kept = self._parts(trajectory, wrt)
         gradients = [np.zeros(value.shape) for value in trajectory.values]
         value, state, trained, direct = float("nan"), trajectory.initial(), 0.0, None
@@ -137,7 +136,6 @@ class Forward(Method):
                 "bytes": kept,
                 "tangents": sum(map(len, parts)),
                 "runs": len(parts),
-                **growth.stats,
             },
-            warnings=growth.warnings if np.isfinite(value) else (),
+            growth=growth if np.isfinite(value) else None,
         )

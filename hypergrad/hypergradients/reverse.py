@@ -118,9 +118,8 @@ class Reverse(Method):
                 "bytes": price.fixed + run.bytes,
                 "states": blocks.slots,
                 "block": blocks.length,
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )
 
     def together(self, trajectory: Together, wrt: Sequence[bool]) -> bool:

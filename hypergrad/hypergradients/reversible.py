@@ -142,9 +142,8 @@ class Reversible(Method):
                 "bytes_store": held,
                 "bits_per_parameter_step": 8 * used / max(count * trajectory.steps, 1),
                 "fraction_bits": int(self.fraction_bits),
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )
 
     def _train(

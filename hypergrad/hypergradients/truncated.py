@@ -70,8 +70,7 @@ class Truncated(Method):
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
         losses = trajectory.curve(curve)
-        if trajectory.stopper is not None:
-            trajectory.train()  # settles where training stops
+        trajectory.settle()
         blocks, price = self._blocks(trajectory), costs(trajectory)
         before = trajectory.steps - blocks.steps
         run = reverse_run(trajectory, blocks, losses, before)
@@ -94,7 +93,6 @@ class Truncated(Method):
                 "states": blocks.slots,
                 "block": blocks.length,
                 "decay": decay,
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )

@@ -154,6 +154,11 @@ class Trajectory:
         self.stopper = None
         return runner.state
 
+    def settle(self) -> None:
+        """Make `steps` the number of steps that run, by a training run of its own where it may stop early."""
+        if self.stopper is not None:
+            self.train()
+
     def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
         """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself.
 

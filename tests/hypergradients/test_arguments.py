@@ -80,8 +80,7 @@ def test_numbers_of_numpy_leave_plain_stats(method, capsys):
     json.dumps(hg.hypergradient(problem(), HPARAMS, method=method).stats)
     plan = method.explain(problem(), HPARAMS)
     assert all(
-        type(number) is int
-        for number in (plan.bytes, plan.steps, plan.forward_steps, plan.linearised_steps)
+        type(number) is int for number in (plan.bytes, plan.steps, plan.forward_steps, plan.linearised_steps)
     )
 
 
