@@ -21,7 +21,7 @@ from hypergrad.hypergradients.trust import tangent_growth
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.reversal import costs
 from hypergrad.unroll.tangents import Directions, Tangents
-from hypergrad.unroll.trajectory import Trajectory
+from hypergrad.unroll.trajectory import Trajectory, row_norms
 
 __all__ = ["Forward"]
 
@@ -110,8 +110,8 @@ class Forward(Method):
                     if not tangents.step(t):
                         break
                     if t in look:
-                        moved = size_of * np.linalg.norm(tangents.tangent[:, :w], axis=1)
-                        now = float(moved.max() / (np.linalg.norm(tangents.state[:w]) or np.inf))
+                        moved = size_of * row_norms(tangents.tangent[:, :w])
+                        now = float(moved.max() / (row_norms(tangents.state[None, :w])[0] or np.inf))
                         elastic = max(elastic, now) if now == now else now
             state = tangents.state
             value, cotangent, direct = trajectory.outer(state)

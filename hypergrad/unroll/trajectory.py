@@ -23,7 +23,7 @@ from hypergrad.unroll.start import Start
 from hypergrad.unroll.step import Compiled, compiled
 from hypergrad.unroll.stopping import Stopper
 
-__all__ = ["Adjoint", "Trajectory", "drawn"]
+__all__ = ["Adjoint", "Trajectory", "drawn", "row_norms"]
 
 
 class Trajectory:
@@ -216,7 +216,7 @@ class Trajectory:
 
     def norm(self, vector: np.ndarray) -> Any:
         """Norm of a state vector, or of its cotangent, over what `init` returned."""
-        return float(np.linalg.norm(vector[: self.code.start_layout.size]))
+        return float(row_norms(vector[None, : self.code.start_layout.size])[0])
 
     def params(self, state: np.ndarray) -> Any:
         """What training returns: the parameters of a state vector, as arrays of their own."""
@@ -301,6 +301,11 @@ class Adjoint:
     def hyper(self, ct_outer: list[np.ndarray], start: bool = True) -> list[np.ndarray]:
         """Total cotangent of each float hyperparameter: through outer loss, steps, rates and (`start`) first state."""
         return self._of.total(ct_outer, self.rows, self.invariants, self.state if start else None)
+
+
+def row_norms(rows: np.ndarray) -> np.ndarray:
+    """Norm of each row of (R, n), summed in float64: squares of what float32 holds may be beyond float32."""
+    return np.sqrt(np.einsum("ri,ri->r", rows, rows, dtype=np.float64, casting="same_kind"))
 
 
 def drawn(dtype: np.dtype) -> Any:
