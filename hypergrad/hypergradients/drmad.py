@@ -55,7 +55,9 @@ class DrMAD(Method):
         steps = trajectory.steps
         lines = min(int(self.knots) - 1, steps)
         what = f"approximate reverse mode along {lines} straight line{'s' if lines > 1 else ''}"
-        return Plan(str(self), what, steps, self._bytes(trajectory), steps, steps, 1 + back / plain)
+        forward = trajectory.settling + steps
+        factor = forward / steps + back / plain
+        return Plan(str(self), what, steps, self._bytes(trajectory), forward, steps, factor)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()

@@ -85,8 +85,9 @@ class Forward(Method):
             what += f" in {len(parts)} training runs of up to {len(parts[0])}"
         steps, plain = trajectory.steps, costs(trajectory).plain
         seconds = sum(nominal_seconds(trajectory.code.jvp(len(part), False).program) for part in parts)
-        forward, linearised = (0, steps * len(parts)) if parts else (steps, 0)
-        return Plan(str(self), what, steps, kept, forward, linearised, seconds / plain if parts else 1.0)
+        forward = trajectory.settling + (0 if parts else steps)
+        factor = forward / steps + seconds / plain
+        return Plan(str(self), what, steps, kept, forward, steps * len(parts), factor)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()

@@ -57,14 +57,15 @@ class Truncated(Method):
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         blocks, price = self._blocks(trajectory), costs(trajectory)
         before = trajectory.steps - blocks.steps
+        plainly = trajectory.settling + before
         return Plan(
             str(self),
             f"of the last {blocks.steps:,} steps, {describe(blocks)}",
             trajectory.steps,
             price.bytes(blocks),
-            before + blocks.forward_steps + blocks.kept_steps,
+            plainly + blocks.forward_steps + blocks.kept_steps,
             blocks.steps,
-            (price.seconds(blocks) + before * price.plain) / (trajectory.steps * price.plain),
+            (price.seconds(blocks) + plainly * price.plain) / (trajectory.steps * price.plain),
         )
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:

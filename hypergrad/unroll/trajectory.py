@@ -154,6 +154,11 @@ class Trajectory:
         self.stopper = None
         return runner.state
 
+    @property
+    def settling(self) -> int:
+        """Steps that `settle` runs, at most."""
+        return 0 if self.stopper is None else self.limit
+
     def settle(self) -> None:
         """Make `steps` the number of steps that run, by a training run of its own where it may stop early."""
         if self.stopper is not None:
