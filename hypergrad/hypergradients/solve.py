@@ -107,6 +107,8 @@ def _trained(trajectory: Trajectory, curve: int) -> HypergradientResult:
     stats = {
         "steps": trajectory.steps,
         "step_evaluations": trajectory.evaluations["forward"],
+        "forward_steps": trajectory.evaluations["forward"],
+        "linearised_steps": 0,
         "seconds": seconds,
         "seconds_training": seconds,
         "bytes": 0,

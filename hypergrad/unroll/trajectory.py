@@ -309,8 +309,13 @@ class Adjoint:
 
 
 def row_norms(rows: np.ndarray) -> np.ndarray:
-    """Norm of each row of (R, n), summed in float64: squares of what float32 holds may be beyond float32."""
-    return np.sqrt(np.einsum("ri,ri->r", rows, rows, dtype=np.float64, casting="same_kind"))
+    """Norm of each row of (R, n) in float64; squares that overflow or vanish are taken of the row over its largest."""
+    found = np.sqrt(np.einsum("ri,ri->r", rows, rows, dtype=np.float64, casting="same_kind"))
+    for r in np.flatnonzero(~((found > 1e-150) & (found < np.inf))):
+        largest = float(np.abs(rows[r]).max(initial=0.0))
+        if 0.0 < largest < np.inf:
+            found[r] = largest * np.linalg.norm(rows[r] / largest)
+    return found
 
 
 def drawn(dtype: np.dtype) -> Any:

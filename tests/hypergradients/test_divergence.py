@@ -217,3 +217,22 @@ def test_nothing_to_differentiate(method, capsys):
     assert result.hypergradient == {"n": None}
     np.testing.assert_allclose(result.value, hg.train(problem, {"n": 3}).value, rtol=1e-9)
     assert plan.step_evaluations == result.stats["step_evaluations"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_derivatives_whose_squares_overflow(dtype):
+    """No warning, and standard errors and checks of what the dtype itself holds."""
+    large = 1e25 if dtype == np.float32 else 1e200
+    problem = hg.UnrolledProblem(
+        init=lambda h, rng: rng.standard_normal(3).astype(dtype),
+        step=lambda s, h, b, t: s * h["b"],
+        outer_loss=lambda s, h, v: large * np.sum(s),
+        steps=1,
+    )
+    hparams = {"b": np.ones(3, dtype)}
+    with np.errstate(all="raise"):
+        several = hg.hypergradient(problem, hparams, seed=[0, 1])
+        check = hg.check_hypergradient(problem, hparams)
+    assert several.stats["trusted"]
+    assert several.stats["hypergradient_error"][0] > large / 10
+    assert check.result.stats["finite"]

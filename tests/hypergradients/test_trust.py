@@ -53,10 +53,12 @@ def test_growth_beyond_all_numbers():
     assert adjoint_growth(looks([1.0, np.nan]), 1).stats["lost_before"] == 0
 
 
-@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
-def test_norms_of_float32_neither_overflow_nor_vanish(size):
-    rows = np.full((2, 4), size, np.float32)
-    np.testing.assert_allclose(row_norms(rows), 2.0 * float(np.float32(size)), rtol=1e-12)
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(np.float32, 1e-30), (np.float32, 1e30), (float, 1e-200), (float, 1e200)]
+)
+def test_norms_neither_overflow_nor_vanish(dtype, size):
+    rows = np.stack([np.full(4, size, dtype), np.zeros(4, dtype), np.array([np.nan, 1, 1, 1], dtype)])
+    np.testing.assert_allclose(row_norms(rows), [2.0 * float(dtype(size)), 0.0, np.nan], rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])
