@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from hypergrad.ad.cost import nominal_seconds
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
-from hypergrad.hypergradients.trust import adjoint_growth
+from hypergrad.hypergradients.trust import Growth, adjoint_growth
 from hypergrad.unroll.reversal import costs
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
@@ -48,6 +48,20 @@ class DrMAD(Method):
         state = code.layout.size * code.layout.dtype.itemsize
         buffers = code.backward.buffer_bytes + code.forward(False, False).buffer_bytes
         return (min(int(self.knots), trajectory.steps + 1) + 8) * state + buffers
+
+    def _judged(self, growth: Growth, knots: int) -> Growth:
+        """The line may lead where training was not, so that growth along it does not prove that training is chaotic."""
+        if not growth.warnings:
+            return growth
+        peak = growth.stats["growth"]
+        return replace(
+            growth,
+            warnings=(
+                f"a change of the parameters grows {peak:.0e}-fold along the lines between {knots} states, so that the "
+                "hypergradient is noise: training is chaotic, or it did not follow the lines; try more knots, "
+                "hg.Reverse(memory=...) or a smaller learning rate",
+            ),
+        )
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         plain = costs(trajectory).plain
@@ -82,7 +96,7 @@ class DrMAD(Method):
                     share = (t - at[right - 1]) / (at[right] - at[right - 1])
                     adjoint.step(t, (1.0 - share) * knots[right - 1] + share * knots[right])
                 gradients = adjoint.hyper(direct)
-                growth = adjoint_growth(adjoint.looks, steps)
+                growth = self._judged(adjoint_growth(adjoint.looks, steps), len(knots))
         return conclude(
             trajectory,
             wrt,

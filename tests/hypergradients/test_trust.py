@@ -76,3 +76,18 @@ def test_an_outer_loss_of_any_unit(size, seed):
     stats = hg.hypergradient(problem, {"lr": 0.1}, seed=seed).stats
     assert stats["trusted"]
     assert stats["growth_per_step"] != 1.0
+
+
+def test_drmad_does_not_call_training_chaotic_because_its_line_is():
+    """w rests in one trough of -cos w and is thrown into the next; the line between the ends crosses the ridge."""
+    problem = hg.UnrolledProblem(
+        init=lambda h, rng: 0.1 * np.ones(2),
+        step=lambda s, h, b, t: s - h["lr"] * np.sin(s) + np.where(t == 200, 2.0 * np.pi, 0.0),
+        outer_loss=lambda s, h, v: np.sum((s - 0.5) ** 2),
+        steps=400,
+    )
+    exact = hg.hypergradient(problem, {"lr": 0.2})
+    line = hg.hypergradient(problem, {"lr": 0.2}, method=hg.DrMAD())
+    assert exact.warnings == ()
+    assert line.stats["growth"] > 100.0
+    assert "did not follow the lines" in line.warnings[0]
