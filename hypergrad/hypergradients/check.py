@@ -172,7 +172,7 @@ def check_hypergradient(
         _steps(steps)  # before anything is trained
     result = hypergradient(problem, hparams, method=method, seed=seed, wrt=wrt, curve=0)
     dtype = unrolled(*_first(problem, hparams, seed)).code.layout.dtype
-    size = min(dtype.itemsize, 8)
+    size = 8 if dtype.itemsize >= 8 else 4
     relative = _steps(STEPS[size] if steps is None else steps)
     notes: dict[str, None] = {}
 
@@ -246,6 +246,10 @@ def _explained(check: HypergradientCheck) -> HypergradientCheck:
         )
     if words["differs"]:
         notes.append(f"finite differences contradict the hypergradient at {', '.join(words['differs'])}")
-    if check.dtype == "float32":
-        notes.append("in float32 the loss is rounded to 7 digits: finite differences hold two to four digits")
+    if np.dtype(check.dtype).itemsize < 8:
+        digits = round(-math.log10(float(np.finfo(check.dtype).eps)))
+        held = "two to four digits" if check.dtype == "float32" else "one or two digits at best"
+        notes.append(
+            f"in {check.dtype} the loss is rounded to {digits} digits: finite differences hold {held}"
+        )
     return replace(check, notes=tuple(notes))

@@ -85,6 +85,12 @@ def unrolled(problem: Any, hparams: Any, seed: int) -> Trajectory:
             "give one of problem.folds"
         )
     leaves, structure = tree.flatten(hparams)
+    paths = structure.paths()
+    if len(set(paths)) < len(paths):
+        twice = next(path for i, path in enumerate(paths) if path in paths[:i])
+        raise ProblemError(
+            f"hparams has two leaves called {twice!r}, a key and a nested one; rename one of them"
+        )
     for path, leaf in zip(structure.paths(), leaves, strict=True):
         if not is_static(leaf):
             as_array(leaf, f"hparams[{path!r}]" if path else "hparams")

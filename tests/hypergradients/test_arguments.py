@@ -93,3 +93,18 @@ def test_what_an_error_asks_for_is_enough(kind):
     hg.hypergradient(problem(), HPARAMS, method=kind(memory=needed))
     with pytest.raises(DerivativeError):
         hg.hypergradient(problem(), HPARAMS, method=kind(memory=needed - 1))
+
+
+@pytest.mark.parametrize("call", [hg.hypergradient, hg.train])
+def test_two_hyperparameters_of_one_name(call):
+    with pytest.raises(ProblemError, match="two leaves called 'a/b'"):
+        call(problem(), {**HPARAMS, "a/b": 0.1, "a": {"b": 0.2}})
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+def test_a_check_of_an_unusual_dtype(dtype):
+    made = problem()
+    made.init = lambda h, rng: {"w": np.zeros(3, dtype)}
+    check = hg.check_hypergradient(made, HPARAMS)
+    assert check.verdict != "differs"
+    assert any("float16" in note for note in check.notes) == (dtype is np.float16)
