@@ -8,6 +8,7 @@
     ├── ShapeError (ValueError)             shapes that do not fit
     ├── TreeError (ValueError)              trees of different structure, or a leaf that is not an array
     ├── DerivativeError (ValueError)        the derivative asked for does not exist, or a check of one failed
+    │   └── RangeError                      these numbers are outside those that a method can hold; others may not be
     ├── NonFiniteError (ArithmeticError)    inside hg.debug(): a number that is not finite, and where it arose
     ├── ProblemError (ValueError)           a training problem that contradicts itself
     ├── SpaceError (ValueError)             a search space, or a point that is not in it
@@ -30,6 +31,7 @@ __all__ = [
     "HypergradError",
     "NonFiniteError",
     "ProblemError",
+    "RangeError",
     "ShapeError",
     "SpaceError",
     "StoreError",
@@ -65,6 +67,10 @@ class TreeError(HypergradError, ValueError):
 
 class DerivativeError(HypergradError, ValueError):
     """The derivative asked for does not exist, or a check of one failed."""
+
+
+class RangeError(DerivativeError):
+    """At these hyperparameters a number is outside the range of the method, which may hold elsewhere."""
 
 
 class NonFiniteError(HypergradError, ArithmeticError):

@@ -36,6 +36,7 @@ def test_family():
         (errors.ShapeError, ValueError),
         (errors.TreeError, ValueError),
         (errors.DerivativeError, ValueError),
+        (errors.RangeError, errors.DerivativeError),
         (errors.UnknownNameError, LookupError),
         (errors.StoreError, OSError),
     ],

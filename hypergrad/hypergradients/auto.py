@@ -73,14 +73,14 @@ class Auto(Method):
             DerivativeError: none does.
         """
         found: list[tuple[Method, Plan]] = []
-        refused: DerivativeError | None = None
+        refused: list[DerivativeError] = []
         for method in (Reverse(memory=self.memory), Forward(memory=self.memory)):
             try:
                 found.append((method, method.plan(trajectory, wrt)))
             except DerivativeError as error:  # too little memory for this one
-                refused = error
-        if not found and refused is not None:
-            raise refused
+                refused.append(error)
+        if not found:
+            raise DerivativeError(f"{self} found no method within its memory: {'; '.join(map(str, refused))}")
         return sorted(found, key=lambda pair: pair[1].factor)
 
     def _implicit(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Implicit | None:

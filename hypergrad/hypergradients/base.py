@@ -18,6 +18,7 @@ from hypergrad.errors import DerivativeError, ProblemError, unknown_name
 from hypergrad.hypergradients.groups import groups
 from hypergrad.hypergradients.plan import Plan, total
 from hypergrad.hypergradients.prepare import runs_of
+from hypergrad.hypergradients.trust import Growth
 from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
@@ -123,6 +124,7 @@ def conclude(
     losses: np.ndarray,
     stats: dict[str, Any],
     warnings: Sequence[str] = (),
+    growth: Growth | None = None,
 ) -> HypergradientResult:
     """The result of one run, with what every method reports.
 
@@ -132,7 +134,10 @@ def conclude(
         losses: what `trajectory.curve` returned, filled.
         stats: what the method reports: at least method, seconds, seconds_training, bytes.
         warnings: why the hypergradient should not be trusted.
+        growth: what the chaos monitor saw; its stats and warnings are added.
     """
+    if growth is not None:
+        stats, warnings = {**stats, **growth.stats}, [*warnings, *growth.warnings]
     hyper = trajectory.hyper
     if gradients is None:
         gradients = [np.full(leaf.shape, np.nan, leaf.dtype) for leaf in hyper.values]
@@ -143,6 +148,7 @@ def conclude(
         bool(np.isfinite(leaf).all()) for leaf in asked if leaf is not None
     )
     params = trajectory.params(state)
+    losses[trajectory.ran :] = np.nan
     forward, linearised = trajectory.evaluations["forward"], trajectory.evaluations["backward"]
     common = {
         "steps": trajectory.steps,

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from hypergrad.errors import DerivativeError
-from hypergrad.hypergradients.plan import size
+from hypergrad.hypergradients.plan import exact, size
 from hypergrad.unroll.reversal import Blocks, Costs
 
 __all__ = ["UNBOUNDED", "check_checkpoints", "fit", "parse_bytes"]
@@ -59,7 +59,7 @@ def fit(costs: Costs, steps: int, memory: int | None, checkpoints: int | None, w
         DerivativeError: a budget that is too small for any plan.
     """
     if checkpoints is not None:
-        blocks = Blocks(steps, 1, min(checkpoints, steps))
+        blocks = Blocks(steps, 1, min(int(checkpoints), steps))
         _within(costs, blocks, memory, what, "fewer checkpoints or more memory")
         return blocks
     budget = UNBOUNDED if memory is None else memory
@@ -89,8 +89,8 @@ def _within(costs: Costs, blocks: Blocks, memory: int | None, what: str, remedy:
     needed = costs.bytes(blocks)
     if memory is not None and needed > memory:
         raise DerivativeError(
-            f"{what} may keep {size(memory)}, but this problem needs {size(needed)} "
-            f"({size(costs.fixed)} of work space, {size(costs.state)} a state); give {remedy}"
+            f"{what} may keep {exact(memory)}, but this problem needs {exact(needed)}, "
+            f"{size(costs.fixed)} of them work space and {size(costs.state)} for each state; give {remedy}"
         )
 
 

@@ -159,12 +159,20 @@ def check_hypergradient(
         different step sizes disagree with each other; then it says ``"unclear"`` and blames nobody.
 
     Raises:
-        ProblemError, DerivativeError: as `hypergradient`; step sizes that are none.
-        DerivativeError: `raise_on_failure`, and not every direction agrees.
+        ProblemError, DerivativeError: as `hypergradient`.
+        DerivativeError: arguments outside their domains; `raise_on_failure`, and not every direction agrees.
     """
+    _counts(coordinates=(coordinates, 1), directions_seed=(directions_seed, 0))
+    given = tolerance is None or (
+        isinstance(tolerance, int | float | np.number) and not isinstance(tolerance, bool)
+    )
+    if not given or not (tolerance is None or tolerance >= 0):
+        raise DerivativeError(f"tolerance must be a number, 0 or more, or None, got {tolerance!r}")
+    if steps is not None:
+        _steps(steps)  # before anything is trained
     result = hypergradient(problem, hparams, method=method, seed=seed, wrt=wrt, curve=0)
     dtype = unrolled(*_first(problem, hparams, seed)).code.layout.dtype
-    size = min(dtype.itemsize, 8)
+    size = 8 if dtype.itemsize >= 8 else 4
     relative = _steps(STEPS[size] if steps is None else steps)
     notes: dict[str, None] = {}
 
@@ -177,16 +185,17 @@ def check_hypergradient(
 
     leaves: tuple[Leaf, ...] = ()
     if math.isfinite(result.value):
-        found = compare(
-            value,
-            hparams,
-            result.hypergradient,
-            coordinates=coordinates,
-            seed=directions_seed,
-            steps=relative,
-            agrees=0.0,
-            eps=float(np.finfo(dtype).eps),
-        )
+        with np.errstate(all="ignore"):  # of derivatives whose squares overflow
+            found = compare(
+                value,
+                hparams,
+                result.hypergradient,
+                coordinates=coordinates,
+                seed=directions_seed,
+                steps=relative,
+                agrees=0.0,
+                eps=float(np.finfo(dtype).eps),
+            )
         leaves = tuple(found)
     else:
         notes[f"nothing to compare: the outer loss is {result.value} here; try a smaller learning rate"] = (
@@ -205,8 +214,17 @@ def _first(problem: Any, hparams: Any, seed: Any) -> tuple[Any, Any, int]:
     return one, hparams, number
 
 
+def _counts(**given: tuple[Any, int]) -> None:
+    for name, (value, least) in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise DerivativeError(f"{name} must be an int, {least} or more, got {value!r}")
+
+
 def _steps(steps: Sequence[float]) -> tuple[float, ...]:
-    found = np.asarray(steps, float)
+    try:
+        found = np.asarray(steps, float)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
     if found.ndim != 1 or len(found) < 2 or not np.isfinite(found).all() or (found <= 0).any():
         raise DerivativeError(f"steps must be two or more positive relative step sizes, got {steps!r}")
     ordered = np.unique(found)[::-1]
@@ -228,6 +246,10 @@ def _explained(check: HypergradientCheck) -> HypergradientCheck:
         )
     if words["differs"]:
         notes.append(f"finite differences contradict the hypergradient at {', '.join(words['differs'])}")
-    if check.dtype == "float32":
-        notes.append("in float32 the loss is rounded to 7 digits: finite differences hold two to four digits")
+    if np.dtype(check.dtype).itemsize < 8:
+        digits = round(-math.log10(float(np.finfo(check.dtype).eps)))
+        held = "two to four digits" if check.dtype == "float32" else "one or two digits at best"
+        notes.append(
+            f"in {check.dtype} the loss is rounded to {digits} digits: finite differences hold {held}"
+        )
     return replace(check, notes=tuple(notes))

@@ -16,7 +16,7 @@ from hypergrad import tree
 from hypergrad.hypergradients.base import HypergradientResult, measure
 from hypergrad.hypergradients.prepare import Runs
 from hypergrad.unroll.together import Together
-from hypergrad.unroll.trajectory import Trajectory
+from hypergrad.unroll.trajectory import Trajectory, row_norms
 
 __all__ = ["combine", "mean", "split", "standard_error"]
 
@@ -54,7 +54,8 @@ def combine(runs: Runs, results: Sequence[HypergradientResult]) -> Hypergradient
     if len(results) > 1:
         stats["value_error"] = value_error
         if slope_errors is not None:
-            stats["hypergradient_error"] = _norms(slope_errors)
+            with np.errstate(all="ignore"):
+                stats["hypergradient_error"] = _norms(slope_errors)
     disconnected = tuple(
         name for name in first.disconnected if all(name in result.disconnected for result in results)
     )
@@ -168,4 +169,5 @@ def _stats(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _norms(errors: Any) -> list[float]:
     """Norm of each float leaf, in the order of the tree."""
-    return [float(np.linalg.norm(np.ravel(leaf))) for leaf in tree.leaves(errors) if leaf is not None]
+    rows = [np.reshape(leaf, (1, -1)) for leaf in tree.leaves(errors) if leaf is not None]
+    return [float(row_norms(row)[0]) for row in rows]

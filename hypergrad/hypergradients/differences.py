@@ -8,6 +8,9 @@ D(h)   (f(λ + h v) - f(λ - h v)) / (2 h): the central difference along v, with
 R(h)   (q² D(h) - D(q h)) / (q² - 1): Richardson's extrapolation of two step sizes h and q h, with an error of order h⁴
 ε      the rounding of f, relative; it enters D(h) as ε |f| / h
 
+The points λ ± h v must have the very distance 2 h: h is rounded such that each entry moves by a multiple of the spacing
+of the numbers around λ, which in float32 is coarse (`representable`).
+
 Over a range of h the error of D(h) is V-shaped: curvature on the right, rounding on the left. What is reported is the
 R(h) that agrees best with that of the neighbouring step size, and this disagreement, never less than the rounding, as
 its noise.
@@ -152,7 +155,8 @@ def compare(
         for label, at, direction in directions(point, slope, coordinates, rng):
             exact = float(np.sum(slope * direction))
             scale = (abs(at) if at is not None else float(np.linalg.norm(point))) or 1.0
-            table = differentiate(partial(_shifted, moved, direction), scale, steps, agrees, eps)
+            exactly = partial(representable, point=point.astype(kind), direction=direction)
+            table = differentiate(partial(_shifted, moved, direction), scale, steps, agrees, eps, exactly)
             numeric, noise = estimate(table)
             rows.append(Direction(label, at, exact, numeric, relative(exact, numeric, norm), noise, table))
         found.append(Leaf(path, point.size, norm, tuple(rows)))
@@ -161,6 +165,21 @@ def compare(
 
 def _shifted(f: Callable[[np.ndarray], float], direction: np.ndarray, h: float) -> float:
     return f(h * direction)
+
+
+def representable(h: float, point: np.ndarray, direction: np.ndarray) -> float:
+    """The h > 0 next to `h` for which point ± h v are numbers of the point's dtype.
+
+    Args:
+        point: λ, of a float dtype.
+        direction: v, whose entries are 0, c and -c.
+    """
+    size = float(np.abs(direction).max(initial=0.0))
+    if not size:
+        return h
+    largest = np.abs(point[direction != 0.0]).astype(float).max() + h * size
+    grain = float(np.spacing(np.asarray(largest, point.dtype)))
+    return max(round(h * size / grain), 1) * grain / size
 
 
 def below(path: str, name: str) -> bool:
@@ -191,14 +210,21 @@ def differentiate(
     steps: Sequence[float] = STEPS,
     agrees: float = AGREES,
     eps: float = EPS,
+    exactly: Callable[[float], float] = float,
 ) -> tuple[Difference, ...]:
     """Central differences of `f` at 0 with the steps `steps` times `scale`, the largest first.
 
     Stops before a step where the disagreement is at most `agrees` of the derivative.
+
+    Args:
+        exactly: the step that is taken in place of h; those that it makes equal are tried once.
     """
     table: list[Difference] = []
     for fraction in steps:
-        h = fraction * scale
+        h = exactly(fraction * scale)
+        if table and not h < table[-1].h:
+            table.append(table[-1])
+            continue
         right, left = f(h), f(-h)
         with np.errstate(all="ignore"):
             central = float((np.float64(right) - left) / (2.0 * h))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from hypergrad.ad.cost import nominal_seconds
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
-from hypergrad.hypergradients.trust import adjoint_growth
+from hypergrad.hypergradients.trust import Growth, adjoint_growth
 from hypergrad.unroll.reversal import costs
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
@@ -47,20 +47,36 @@ class DrMAD(Method):
         code = trajectory.code
         state = code.layout.size * code.layout.dtype.itemsize
         buffers = code.backward.buffer_bytes + code.forward(False, False).buffer_bytes
-        return (min(self.knots, trajectory.steps + 1) + 8) * state + buffers
+        return (min(int(self.knots), trajectory.steps + 1) + 8) * state + buffers
+
+    def _judged(self, growth: Growth, knots: int) -> Growth:
+        """The line may lead where training was not, so that growth along it does not prove that training is chaotic."""
+        if not growth.warnings:
+            return growth
+        peak = growth.stats["growth"]
+        return replace(
+            growth,
+            warnings=(
+                f"a change of the parameters grows {peak:.0e}-fold along the lines between {knots} states, so that the "
+                "hypergradient is noise: training is chaotic, or it did not follow the lines; try more knots, "
+                "hg.Reverse(memory=...) or a smaller learning rate",
+            ),
+        )
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         plain = costs(trajectory).plain
         back = nominal_seconds(trajectory.code.backward.program)
-        what = f"approximate reverse mode along {self.knots - 1} straight line{'s' * (self.knots > 2)}"
         steps = trajectory.steps
-        return Plan(str(self), what, steps, self._bytes(trajectory), steps, steps, 1 + back / plain)
+        lines = min(int(self.knots) - 1, steps)
+        what = f"approximate reverse mode along {lines} straight line{'s' if lines > 1 else ''}"
+        forward = trajectory.settling + steps
+        factor = forward / steps + back / plain
+        return Plan(str(self), what, steps, self._bytes(trajectory), forward, steps, factor)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
         losses = trajectory.curve(curve)
-        if trajectory.stopper is not None:
-            trajectory.train()  # settles where training stops
+        trajectory.settle()
         steps = trajectory.steps
         at = np.unique(np.rint(np.linspace(0, steps, min(self.knots, steps + 1))).astype(int))
         runner = Runner(trajectory, curve=losses)
@@ -80,7 +96,7 @@ class DrMAD(Method):
                     share = (t - at[right - 1]) / (at[right] - at[right - 1])
                     adjoint.step(t, (1.0 - share) * knots[right - 1] + share * knots[right])
                 gradients = adjoint.hyper(direct)
-                growth = adjoint_growth(adjoint.looks, steps)
+                growth = self._judged(adjoint_growth(adjoint.looks, steps), len(knots))
         return conclude(
             trajectory,
             wrt,
@@ -94,7 +110,6 @@ class DrMAD(Method):
                 "seconds_training": trained,
                 "bytes": self._bytes(trajectory),
                 "knots": len(knots),
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )

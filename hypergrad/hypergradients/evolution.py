@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.errors import DerivativeError
+from hypergrad.errors import DerivativeError, RangeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude, disconnected
 from hypergrad.hypergradients.perturbation import Coordinate, Mean, best_weight, coordinates, directions
 from hypergrad.hypergradients.plan import Plan
@@ -85,7 +85,8 @@ class Evolution(Method):
     def __post_init__(self) -> None:
         scales = self.sigma.items() if isinstance(self.sigma, Mapping) else [("", self.sigma)]
         for name, scale in scales:
-            if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < np.inf:
+            number = isinstance(scale, int | float | np.integer | np.floating) and not isinstance(scale, bool)
+            if not number or not 0 < scale < np.inf:
                 where = f"sigma[{name!r}]" if name else "sigma"
                 raise DerivativeError(f"Evolution takes a positive number for {where}, got {scale!r}")
         if not _count(self.pairs, 2):
@@ -110,7 +111,7 @@ class Evolution(Method):
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         self._places(trajectory, wrt)
-        steps, runs = trajectory.steps, 2 * self.pairs
+        steps, runs = trajectory.steps, 2 * int(self.pairs)
         layout = trajectory.code.layout
         held = 3 * layout.size * layout.dtype.itemsize + self._bytes(trajectory, wrt)
         if self.combine is None:
@@ -138,7 +139,7 @@ class Evolution(Method):
 
     def _bytes(self, trajectory: Trajectory, wrt: Sequence[bool]) -> int:
         entries = sum(v.size for v, m in zip(trajectory.values, _asked(trajectory, wrt), strict=True) if m)
-        return 8 * entries * self.pairs * (1 if self.combine is None else 2)
+        return 8 * entries * int(self.pairs) * (1 if self.combine is None else 2)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
@@ -160,8 +161,8 @@ class Evolution(Method):
             "method": str(self),
             "seconds_training": trained,
             "bytes": kept,
-            "pairs": self.pairs,
-            "diverged_pairs": self.pairs - finite,
+            "pairs": int(self.pairs),
+            "diverged_pairs": int(self.pairs) - finite,
             "smoothed_value": float(np.mean(samples.values)) if finite else float("nan"),
             "standard_errors": [_norm([error]) for error in errors if error is not None],
             "relative_error": relative,
@@ -298,7 +299,11 @@ class _Samples:
         for sign in (1.0, -1.0):
             signed: Leaves = [None if e is None else sign * e for e in epsilon]
             child = self._child(signed)
-            result = method.solve(child, self._wrt, 0)
+            try:
+                result = method.solve(child, self._wrt, 0)
+            except RangeError:  # the pair counts for nothing, as one that diverged
+                values.append(float("nan"))
+                continue
             values.append(result.value)
             given = tree.leaves(result.hypergradient)
             leaves = [leaf for leaf, f in zip(given, child.hyper.floats, strict=True) if f]

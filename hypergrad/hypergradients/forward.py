@@ -16,12 +16,12 @@ from hypergrad.ad.cost import nominal_seconds
 from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import parse_bytes
-from hypergrad.hypergradients.plan import Plan, size
+from hypergrad.hypergradients.plan import Plan, exact
 from hypergrad.hypergradients.trust import tangent_growth
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.reversal import costs
 from hypergrad.unroll.tangents import Directions, Tangents
-from hypergrad.unroll.trajectory import Trajectory
+from hypergrad.unroll.trajectory import Trajectory, row_norms
 
 __all__ = ["Forward"]
 
@@ -68,7 +68,7 @@ class Forward(Method):
         room = (budget - fixed) // each
         if room < 1 and self.memory is not None:
             raise DerivativeError(
-                f"{self} may keep {size(budget)}, but one tangent of this problem needs {size(fixed + each)}; "
+                f"{self} may keep {exact(budget)}, but one tangent of this problem needs {exact(fixed + each)}; "
                 "give at least that"
             )
         room = max(room, 1)
@@ -85,20 +85,19 @@ class Forward(Method):
             what += f" in {len(parts)} training runs of up to {len(parts[0])}"
         steps, plain = trajectory.steps, costs(trajectory).plain
         seconds = sum(nominal_seconds(trajectory.code.jvp(len(part), False).program) for part in parts)
-        before = int(not parts or trajectory.stopper is not None)  # a training run that has no tangents
-        factor = before + max(seconds / plain, len(parts))
-        return Plan(str(self), what, steps, kept, steps * before, steps * len(parts), factor)
+        forward = trajectory.settling + (0 if parts else steps)
+        factor = forward / steps + max(seconds / plain, len(parts))
+        return Plan(str(self), what, steps, kept, forward, steps * len(parts), factor)
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
         losses = trajectory.curve(curve)
-        if trajectory.stopper is not None:
-            trajectory.train()  # settles where training stops
+        trajectory.settle()
         parts, kept = self._parts(trajectory, wrt)
         gradients = [np.zeros(value.shape) for value in trajectory.values]
         value, state, trained, direct = float("nan"), trajectory.initial(), 0.0, None
-        if not parts:
-            state = trajectory.train(losses)
+        if not parts or trajectory.failed is not None:
+            parts, state = [], trajectory.train(losses)
             value, _, direct = trajectory.outer(state)
         look = set(curve_positions(trajectory.steps).tolist())
         w, elastic = trajectory.code.start_layout.size, 0.0
@@ -112,8 +111,8 @@ class Forward(Method):
                     if not tangents.step(t):
                         break
                     if t in look:
-                        moved = size_of * np.linalg.norm(tangents.tangent[:, :w], axis=1)
-                        now = float(moved.max() / (np.linalg.norm(tangents.state[:w]) or np.inf))
+                        moved = size_of * row_norms(tangents.tangent[:, :w])
+                        now = float(moved.max() / (row_norms(tangents.state[None, :w])[0] or np.inf))
                         elastic = max(elastic, now) if now == now else now
             state = tangents.state
             value, cotangent, direct = trajectory.outer(state)
@@ -138,7 +137,6 @@ class Forward(Method):
                 "bytes": kept,
                 "tangents": sum(map(len, parts)),
                 "runs": len(parts),
-                **growth.stats,
             },
-            warnings=growth.warnings if np.isfinite(value) else (),
+            growth=growth if np.isfinite(value) else None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Plan", "size", "times", "total"]
+__all__ = ["Plan", "exact", "size", "times", "total"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [
             f"{self.method}: {self.what}",
-            f"  keeps      {size(self.bytes)} ({self.bytes:,} bytes)",
+            f"  keeps      {exact(self.bytes)}",
             f"  runs       {self.step_evaluations:,} step evaluations for T = {self.steps:,}: "
             f"{self.forward_steps:,} forward, {self.linearised_steps:,} linearised",
             f"  takes      about {times(self.factor)} training runs",
@@ -70,6 +70,11 @@ def total(plans: Sequence[tuple[Plan, int]]) -> Plan:
 def times(factor: float) -> str:
     """A factor for people: ``2.3``, ``570``."""
     return f"{factor:.2g}" if factor < 10 else f"{factor:,.0f}"
+
+
+def exact(count: int) -> str:
+    """Bytes for people, with all digits: ``12.3 MiB (12,897,485 bytes)``."""
+    return size(count) if count < 1024 else f"{size(count)} ({count:,} bytes)"
 
 
 def size(count: int) -> str:

@@ -47,8 +47,9 @@ def runs_of(problem: Any, seed: Any) -> Runs:
         ProblemError: no problem, no seeds.
     """
     _check_problem(problem)
-    many = isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str | bytes)
-    seeds = tuple(_seed(number) for number in (np.asarray(seed).ravel().tolist() if many else [seed]))
+    several = isinstance(seed, Sequence) and not isinstance(seed, str | bytes)
+    many = several or (isinstance(seed, np.ndarray) and seed.ndim > 0)
+    seeds = tuple(_seed(number) for number in (seed if many else [seed]))
     if not seeds:
         raise ProblemError("seed is an empty sequence, expected at least one int")
     twice = [number for i, number in enumerate(seeds) if number in seeds[:i]]
@@ -64,6 +65,7 @@ def _check_problem(problem: Any) -> None:
 
 
 def _seed(seed: Any) -> int:
+    seed = seed.item() if isinstance(seed, np.ndarray) and seed.shape == () else seed
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ProblemError(f"seed must be an int, 0 or more, got {seed!r}")
     return int(seed)
@@ -83,6 +85,12 @@ def unrolled(problem: Any, hparams: Any, seed: int) -> Trajectory:
             "give one of problem.folds"
         )
     leaves, structure = tree.flatten(hparams)
+    paths = structure.paths()
+    if len(set(paths)) < len(paths):
+        twice = next(path for i, path in enumerate(paths) if path in paths[:i])
+        raise ProblemError(
+            f"hparams has two leaves called {twice!r}, a key and a nested one; rename one of them"
+        )
     for path, leaf in zip(structure.paths(), leaves, strict=True):
         if not is_static(leaf):
             as_array(leaf, f"hparams[{path!r}]" if path else "hparams")

@@ -26,7 +26,7 @@ from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import UNBOUNDED, check_checkpoints, fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.trust import adjoint_growth
-from hypergrad.unroll.reversal import Blocks, costs, reverse_run
+from hypergrad.unroll.reversal import Blocks, costs, online_steps, reverse_run
 from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
@@ -72,14 +72,16 @@ class Reverse(Method):
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         blocks, price = self._blocks(trajectory), costs(trajectory)
+        known = blocks.forward_steps + blocks.kept_steps
+        forward = known if trajectory.stopper is None else online_steps(blocks)
         return Plan(
             str(self),
             describe(blocks),
             trajectory.steps,
             price.bytes(blocks),
-            blocks.forward_steps + blocks.kept_steps,
+            forward,
             blocks.steps,
-            price.seconds(blocks) / (blocks.steps * price.plain),
+            (price.seconds(blocks) + (forward - known) * price.plain) / (blocks.steps * price.plain),
         )
 
     def solve(
@@ -118,9 +120,8 @@ class Reverse(Method):
                 "bytes": price.fixed + run.bytes,
                 "states": blocks.slots,
                 "block": blocks.length,
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )
 
     def together(self, trajectory: Together, wrt: Sequence[bool]) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from hypergrad.ad.cost import nominal_seconds
 from hypergrad.ad.program import ArrayType, Program, Var
-from hypergrad.errors import DerivativeError
+from hypergrad.errors import DerivativeError, RangeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.trust import adjoint_growth
@@ -51,8 +51,9 @@ class Reversible(Method):
             w - lr g(w) = z for w. More of them store less, fewer are faster.
 
     Raises:
-        DerivativeError: arguments out of their domain; when it runs: another optimizer, a momentum outside
-            [2^-32, 1], parameters or momentum beyond the range, or a start that is not regained.
+        DerivativeError: arguments out of their domain; when it runs: another optimizer, or a start that is not
+            regained.
+        RangeError: when it runs: a momentum outside [2^-32, 1], parameters or momentum beyond the range.
     """
 
     fraction_bits: int = 52
@@ -141,9 +142,8 @@ class Reversible(Method):
                 "bytes_store": held,
                 "bits_per_parameter_step": 8 * used / max(count * trajectory.steps, 1),
                 "fraction_bits": int(self.fraction_bits),
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )
 
     def _train(
@@ -156,7 +156,7 @@ class Reversible(Method):
     ) -> _Run | None:
         """The forward run; None where training diverges."""
         if not (np.isfinite(first).all() and np.isfinite(form.slope).all()):
-            losses[...] = np.nan
+            trajectory.failed = 0
             return None
         run = _Run(trajectory, losses)
         t = -1
@@ -166,7 +166,7 @@ class Reversible(Method):
             for t in range(trajectory.steps):
                 run.t = t
                 if not exact.step(t):
-                    losses[t + 1 :] = np.nan
+                    trajectory.failed = t + 1
                     return None
                 if state is not None and trajectory.stopper is not None:
                     run.state(t + 1, state)
@@ -176,12 +176,12 @@ class Reversible(Method):
         except OutOfRange as error:
             raise self._too_large(trajectory, error, t) from None
         except np.linalg.LinAlgError:  # a singular matrix: training has diverged
-            losses[max(t, 0) :] = np.nan
+            trajectory.failed = max(t, 0)
             return None
         run.learn = False
         return run
 
-    def _too_large(self, trajectory: Trajectory, error: OutOfRange, t: int) -> DerivativeError:
+    def _too_large(self, trajectory: Trajectory, error: OutOfRange, t: int) -> RangeError:
         layout = trajectory.code.start_layout
         leaf = int(np.searchsorted(np.cumsum(layout.sizes), error.index, side="right"))
         name = layout.structure.paths()[leaf]
@@ -189,7 +189,7 @@ class Reversible(Method):
         when = f"takes {what} to" if t >= 0 else f"starts {what} at"
         fits = 62 - int(np.ceil(np.log2(error.size))) - 4 if np.isfinite(error.size) else 0
         room = f"take hg.Reversible(fraction_bits={fits}), which holds less than {2.0 ** (62 - fits):g}, or "
-        return DerivativeError(
+        return RangeError(
             f"training {when} {error.size:.3g} at step {max(t, 0)}, and {self} holds numbers below "
             f"{2.0 ** (62 - self.fraction_bits):g} only; lower the learning rate, "
             f"{room if fits >= 24 else 'or '}use hg.Reverse()"
@@ -287,7 +287,8 @@ def _form(trajectory: Trajectory) -> tuple[MomentumForm, list[int]]:
     """The update rule of a problem, with rates (T, J), and the parameters of each of the J layers.
 
     Raises:
-        DerivativeError: a problem or an optimiser that cannot be reversed, or a momentum outside its domain.
+        DerivativeError: a problem or an optimiser that cannot be reversed.
+        RangeError: a momentum outside its domain.
     """
     problem, code = trajectory.problem, trajectory.code
     if not isinstance(problem, BilevelProblem):
@@ -309,7 +310,7 @@ def _form(trajectory: Trajectory) -> tuple[MomentumForm, list[int]]:
     outside = ~((form.decay >= DECAYS[0]) & (form.decay <= DECAYS[1]))
     if outside.any():
         t = int(np.flatnonzero(outside.any(axis=1))[0])
-        raise DerivativeError(
+        raise RangeError(
             "Reversible() undoes a step by dividing by the momentum, which must lie in [2^-32, 1], "
             f"but it is {form.decay[t][outside[t]][0]:g} at step {t}; use hg.Reverse()"
         )

@@ -50,8 +50,9 @@ def hypergradient(
         their norm for each float leaf of hparams), and what else differs between runs is a list.
 
     Raises:
-        ProblemError: hyperparameters that do not fit the problem.
+        ProblemError: hyperparameters that do not fit the problem; a seed or a number of steps that is none.
         DerivativeError: `wrt` names something without a derivative.
+        RangeError: at these hyperparameters a number is outside the range of the method.
 
     Source: Maclaurin, Duvenaud & Adams (2015); Franceschi et al. (2017), sec. 3.
     """
@@ -98,6 +99,7 @@ def _trained(trajectory: Trajectory, curve: int) -> HypergradientResult:
     began = time.perf_counter()
     losses = trajectory.curve(curve)
     state = trajectory.train(losses)
+    losses[trajectory.ran :] = np.nan
     value = trajectory.outer_value(state)
     params = trajectory.params(state)
     metrics = measure(trajectory, params)
@@ -105,6 +107,8 @@ def _trained(trajectory: Trajectory, curve: int) -> HypergradientResult:
     stats = {
         "steps": trajectory.steps,
         "step_evaluations": trajectory.evaluations["forward"],
+        "forward_steps": trajectory.evaluations["forward"],
+        "linearised_steps": 0,
         "seconds": seconds,
         "seconds_training": seconds,
         "bytes": 0,

@@ -51,27 +51,27 @@ class Truncated(Method):
         return f"Truncated(steps={self.steps}{'' if self.memory is None else f', memory={self.memory!r}'})"
 
     def _blocks(self, trajectory: Trajectory) -> Blocks:
-        steps = min(self.steps, trajectory.steps)
+        steps = min(int(self.steps), trajectory.steps)
         return fit(costs(trajectory), steps, parse_bytes(self.memory, "Truncated"), None, str(self))
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
         blocks, price = self._blocks(trajectory), costs(trajectory)
         before = trajectory.steps - blocks.steps
+        plainly = trajectory.settling + before
         return Plan(
             str(self),
             f"of the last {blocks.steps:,} steps, {describe(blocks)}",
             trajectory.steps,
             price.bytes(blocks),
-            before + blocks.forward_steps + blocks.kept_steps,
+            plainly + blocks.forward_steps + blocks.kept_steps,
             blocks.steps,
-            (price.seconds(blocks) + before * price.plain) / (trajectory.steps * price.plain),
+            (price.seconds(blocks) + plainly * price.plain) / (trajectory.steps * price.plain),
         )
 
     def solve(self, trajectory: Trajectory, wrt: Sequence[bool], curve: int) -> HypergradientResult:
         began = time.perf_counter()
         losses = trajectory.curve(curve)
-        if trajectory.stopper is not None:
-            trajectory.train()  # settles where training stops
+        trajectory.settle()
         blocks, price = self._blocks(trajectory), costs(trajectory)
         before = trajectory.steps - blocks.steps
         run = reverse_run(trajectory, blocks, losses, before)
@@ -94,7 +94,6 @@ class Truncated(Method):
                 "states": blocks.slots,
                 "block": blocks.length,
                 "decay": decay,
-                **(growth.stats if growth else {}),
             },
-            warnings=growth.warnings if growth else (),
+            growth=growth,
         )

@@ -60,8 +60,8 @@ def adjoint_growth(looks: Sequence[tuple[int, Any, Any]], steps: int) -> Growth:
         )
     t, adjoint, weights = (np.array(column, float) for column in zip(*looks, strict=True))
     with np.errstate(all="ignore"):
-        condition = adjoint * weights
-        growth = condition / condition[0]
+        condition = np.log(adjoint) + np.log(weights)  # of numbers whose product may overflow
+        growth = condition - condition[0]  # log G_t
     broken = ~np.isfinite(adjoint)
     if broken.any():
         first = int(t[np.argmax(broken)])
@@ -72,13 +72,13 @@ def adjoint_growth(looks: Sequence[tuple[int, Any, Any]], steps: int) -> Growth:
                 f"try a smaller learning rate, {_remedy(first, steps)}",
             ),
         )
-    if not condition[0] > 0.0:  # the outer loss is flat, or the parameters are 0
+    if not np.isfinite(condition[0]):  # the outer loss is flat, or the parameters are 0
         return Growth({"growth": 1.0, "growth_per_step": 1.0, "lost_before": None}, ())
-    used = growth > 0.0
-    rate = 1.0
-    if used.sum() > 1:
-        rate = float(np.exp(-np.polyfit(t[used], np.log(growth[used]), 1)[0]))
-    peak = float(growth.max())
+    used = np.isfinite(growth)
+    t, growth = t[used], growth[used]
+    with np.errstate(over="ignore"):
+        rate = float(np.exp(-np.polyfit(t, growth, 1)[0])) if len(t) > 1 else 1.0
+        peak = float(np.exp(growth.max()))
     stats: dict[str, float | int | None] = {
         "growth": peak,
         "growth_per_step": rate,
@@ -86,7 +86,7 @@ def adjoint_growth(looks: Sequence[tuple[int, Any, Any]], steps: int) -> Growth:
     }
     if peak < CHAOS:
         return Growth(stats, ())
-    lost = stats["lost_before"] = int(t[np.argmax(growth >= CHAOS)])
+    lost = stats["lost_before"] = int(t[np.argmax(growth >= np.log(CHAOS))])
     return Growth(
         stats,
         (

@@ -114,6 +114,11 @@ class _Piecewise(Schedule):
     key: str
     log: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.log, bool | np.bool_):
+            raise ProblemError(f"{type(self).__name__}(log=...) takes True or False, got {self.log!r}")
+        super().__post_init__()
+
     @property
     def domains(self) -> Mapping[str, Domain]:
         return {"key": _POSITIVE} if self.log else {}

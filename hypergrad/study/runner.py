@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad import tree
-from hypergrad.errors import StudyError
+from hypergrad.errors import RangeError, StudyError
 from hypergrad.study.trial import Trial
 
 __all__ = ["Outcome", "evaluate", "is_problem"]
@@ -73,13 +73,20 @@ def _called(objective: Callable[[Any], Any], hparams: dict[str, Any]) -> Any:
 
 
 def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, started: float) -> Outcome:
-    """Train and, when the gradient is wanted, differentiate."""
+    """Train and, when the gradient is wanted, differentiate.
+
+    Where the method cannot at these hyperparameters, though it can at others, the trial has a value and no gradient.
+    """
     from hypergrad.hypergradients import Auto, hypergradient, train
 
+    result, refused = None, []
     if trial.wants_gradient:
         method = Auto() if method is None else method
-        result = hypergradient(problem, hparams, method=method, seed=trial.seed)
-    else:
+        try:
+            result = hypergradient(problem, hparams, method=method, seed=trial.seed)
+        except RangeError as error:
+            refused = [str(error)]
+    if result is None:
         result = train(problem, hparams, seed=trial.seed)
     return Outcome(
         value=result.value,
@@ -89,7 +96,7 @@ def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, s
         stats={
             **result.stats,
             "disconnected": list(result.disconnected),
-            "warnings": list(result.warnings),
+            "warnings": [*result.warnings, *refused],
         },
         cost=float(result.stats["step_evaluations"]),
         seconds=perf_counter() - started,

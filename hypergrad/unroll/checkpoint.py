@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from math import comb
 from typing import Literal
 
-__all__ = ["Action", "Checkpoint", "OnlineStore", "forward_runs", "repetitions", "revolve"]
+__all__ = ["Action", "Checkpoint", "OnlineStore", "forward_runs", "online_runs", "repetitions", "revolve"]
 
 
 @dataclass(frozen=True)
@@ -159,3 +159,18 @@ class OnlineStore:
             slot = self.kept.pop(found).slot
         self.kept.append(Checkpoint(unit, slot, level))
         return self.kept[-1]
+
+
+def online_runs(units: int, slots: int) -> int:
+    """Forward runs of units after a first pass over all of them, the last of which is reversed at its end.
+
+    Args:
+        units: n, at least 1.
+        slots: s, at least 1, the start's among them.
+    """
+    store = OnlineStore(slots)
+    for unit in range(1, units):
+        store.offer(unit)
+    kept = [point for point in store.kept if point.unit < units - 1]
+    actions = revolve(units - 1, slots, kept) if units > 1 else ()
+    return sum(action.stop - action.unit for action in actions if action.kind == "advance")

@@ -7,7 +7,7 @@ Where the data hold integers, the rows with their extremes therefore pass throug
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,14 @@ def rehearse(trajectory: Trajectory) -> None:
         return trajectory.params(trajectory.initial())
 
     hparams = hyper.tree([value.astype(dtype) for value in hyper.values])
+    singular = suppress(np.linalg.LinAlgError)  # which the run itself reports as a result
     with np.errstate(all="ignore"):
         if _integers(problem.train):
             for batch in _batches(problem):
-                with _in_range("train"):
+                with _in_range("train"), singular:
                     problem.rehearse_step(state(), hparams, cast(batch), trajectory.seed)
         if _integers(problem.valid):
-            with _in_range("valid"):
+            with _in_range("valid"), singular:
                 problem.outer_loss(state(), hparams, cast(problem.valid))
 
 

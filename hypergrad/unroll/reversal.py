@@ -22,11 +22,11 @@ import numpy as np
 from hypergrad.ad.cost import nominal_seconds
 from hypergrad.ad.program import ArrayType
 from hypergrad.unroll.arena import leased
-from hypergrad.unroll.checkpoint import Checkpoint, OnlineStore, forward_runs, revolve
+from hypergrad.unroll.checkpoint import Checkpoint, OnlineStore, forward_runs, online_runs, revolve
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
-__all__ = ["Blocks", "Costs", "Reversed", "costs", "reverse_run"]
+__all__ = ["Blocks", "Costs", "Reversed", "costs", "online_steps", "reverse_run"]
 
 _LOOP = 1e-6  # nominal seconds of the loop around one step
 
@@ -59,6 +59,17 @@ class Blocks:
     def kept_steps(self) -> int:
         """Steps of blocks that run forward; one that is a block of its own counts as linearised only."""
         return self.steps if self.length > 1 else 0
+
+
+def online_steps(blocks: Blocks) -> int:
+    """Plain and kept steps where training may stop early and does not: the first pass runs every block as if the last.
+
+    Those blocks of one step that are followed by their vjps count as linearised only, as in `Blocks.kept_steps`.
+    """
+    last = blocks.steps - (blocks.count - 1) * blocks.length
+    again = blocks.length * online_runs(blocks.count, blocks.slots)
+    first = blocks.steps - (blocks.length == 1)
+    return first + again + (blocks.steps - last if blocks.length > 1 else 0)
 
 
 @dataclass(frozen=True)
@@ -231,8 +242,6 @@ class _Pass:
         start, stop = self.at(unit), self.at(unit + 1)
         self.kept.load(self.plain.state)
         self.span = start, self.kept.run(start, stop, self.states, self.residuals, self._ended())
-        if self.blocks.length == 1:
-            self.of.evaluations["forward"] -= 1  # it counts as linearised
 
     def _ended(self) -> Callable[[np.ndarray, int], bool] | None:
         return None if self.adjoint is not None or self.of.stopper is None else self.of.stopper.ended
@@ -249,6 +258,8 @@ class _Pass:
                 return False
             self.adjoint = Adjoint(self.of, self.last, cotangent, True)
         assert self.adjoint is not None
+        if self.blocks.length == 1:
+            self.of.evaluations["forward"] -= 1  # it counts as linearised
         for t in range(stop - 1, start - 1, -1):
             row = t - start
             self.adjoint.step(t, self.states[row], [residual[row, ...] for residual in self.residuals])

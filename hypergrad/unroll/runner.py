@@ -17,9 +17,6 @@ class Runner:
         keep: every stretch keeps residuals.
         curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of the steps that run for
             the first time.
-
-    Attributes:
-        failed: a step met a singular matrix, and the state is nan from there on.
     """
 
     def __init__(self, trajectory: Any, keep: bool = False, curve: np.ndarray | None = None) -> None:
@@ -38,7 +35,6 @@ class Runner:
         self._code = code
         self._runs: dict[tuple[int, bool], Callable[..., None]] = {}
         self._scratch: dict[bool, list[np.ndarray]] = {}
-        self.failed = False
 
     @property
     def state(self) -> np.ndarray:
@@ -76,9 +72,12 @@ class Runner:
             ended: called with s_{t+1} and t + 1 after each step; True stops there.
 
         Returns:
-            the number of the first step that was not run.
+            the number of the first step that was not run; `stop` after a singular matrix, where the state is nan.
         """
         of, wanted = self._of, self._wanted
+        if of.failed is not None:
+            self.state[...] = np.nan
+            return stop
         for t, with_loss in zip(range(start, stop), wanted[start:stop].tolist(), strict=True):
             of.prepare(t)
             if states is not None:
@@ -87,7 +86,7 @@ class Runner:
             try:
                 self._run(with_loss)(*[residual[t - start, ...] for residual in residuals])
             except np.linalg.LinAlgError:  # a singular matrix: training has diverged
-                self.failed = True
+                of.failed = t
                 self.state[...] = np.nan
                 return stop
             self._here = 1 - self._here

@@ -317,9 +317,17 @@ class Compiled:
 
     def outside_jvp(self, count: int) -> Executable:
         """(float hyperparameters, their tangents, each (H, ...)) -> tangents of the rates (H, T, R) and of c (H, C)."""
-        both = jvp_program(self._outside, [True] * len(self._outside.inputs))
-        both = optimize(Program(both.inputs, both.equations, both.outputs[2:], both.name))
-        return Executable(over_tangents(both, len(self.hyper.types), 2, count))
+        found = self._outside_tangents.get(count)
+        if found is None:
+            both = jvp_program(self._outside, [True] * len(self._outside.inputs))
+            both = optimize(Program(both.inputs, both.equations, both.outputs[2:], both.name))
+            whole = over_tangents(both, len(self.hyper.types), 2, count)
+            found = self._outside_tangents[count] = Executable(whole)
+        return found
+
+    @cached_property
+    def _outside_tangents(self) -> dict[int, Executable]:
+        return {}
 
     @cached_property
     def _outside(self) -> Program:

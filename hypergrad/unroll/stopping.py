@@ -36,7 +36,8 @@ class EarlyStopping:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise ProblemError(f"EarlyStopping({name}=...) must be a positive int, got {value!r}")
-        if not self.tolerance >= 0:
+        number = isinstance(self.tolerance, int | float | np.integer | np.floating)
+        if isinstance(self.tolerance, bool) or not number or not self.tolerance >= 0:
             raise ProblemError(f"EarlyStopping(tolerance=...) must be 0 or more, got {self.tolerance!r}")
 
 

@@ -83,6 +83,7 @@ class Tangents:
         try:
             self._run(bool(self._wanted[t]))()
         except np.linalg.LinAlgError:
+            self._of.failed = t
             self.state[...] = np.nan
             self.tangent[...] = np.nan
             return False

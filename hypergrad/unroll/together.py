@@ -25,7 +25,7 @@ from hypergrad.unroll.gathers import Gather
 from hypergrad.unroll.hyper import Hyper
 from hypergrad.unroll.layout import Layout
 from hypergrad.unroll.step import Compiled, remembered
-from hypergrad.unroll.trajectory import Trajectory, drawn
+from hypergrad.unroll.trajectory import Trajectory, drawn, row_norms
 
 __all__ = ["Together"]
 
@@ -221,8 +221,7 @@ class Together(Trajectory):
         return self.runs[0]
 
     def norm(self, vector: np.ndarray) -> Any:
-        of = self.parts(vector)[:, : self.code.start_layout.size]
-        return np.sqrt(np.einsum("ri,ri->r", of, of))
+        return row_norms(self.parts(vector)[:, : self.code.start_layout.size])
 
     def params(self, state: np.ndarray) -> Any:
         return tuple(run.params(part) for run, part in zip(self.runs, self.parts(state), strict=True))

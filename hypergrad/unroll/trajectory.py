@@ -13,6 +13,7 @@ import numpy as np
 from hypergrad.ad.debug import active
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.program import ArrayType
+from hypergrad.errors import ProblemError
 from hypergrad.unroll.batches import generator
 from hypergrad.unroll.curve import curve_positions
 from hypergrad.unroll.gathers import add_rows
@@ -22,7 +23,7 @@ from hypergrad.unroll.start import Start
 from hypergrad.unroll.step import Compiled, compiled
 from hypergrad.unroll.stopping import Stopper
 
-__all__ = ["Adjoint", "Trajectory", "drawn"]
+__all__ = ["Adjoint", "Trajectory", "drawn", "row_norms"]
 
 
 class Trajectory:
@@ -35,7 +36,11 @@ class Trajectory:
         rows: rates of all steps, (T, R).
         invariants: what the step computes from hyperparameters alone, (C,).
         evaluations: training steps run so far, forwards (``"forward"``) and as vjp (``"backward"``).
+        failed: the step that met a singular matrix, after which training has diverged; None: none has. It is 0
+            where what is computed before the first step met it.
     """
+
+    failed: int | None = None
 
     def __init__(self, problem: Any, hparams: Any, seed: int) -> None:
         self.problem = problem
@@ -50,7 +55,12 @@ class Trajectory:
         code, dtype = self.code, self.code.layout.dtype
         self.start: Start = code.start(self.seed)
         self.values = self.hyper.values
-        self.rows, self.invariants = code.outside(*self.values)
+        try:
+            self.rows, self.invariants = code.outside(*self.values)
+        except np.linalg.LinAlgError:
+            self.failed = 0
+            self.rows = np.full((self.limit, code.row_layout.size), np.nan, dtype)
+            self.invariants = np.full(code.invariant_layout.size, np.nan, dtype)
         self._row = np.zeros(code.row_layout.size, dtype)
         self._t = np.zeros((), np.int64)
         self._full = problem.batches.full
@@ -66,7 +76,12 @@ class Trajectory:
 
     def initial(self) -> np.ndarray:
         """The first state vector, (N,)."""
-        return np.array(evaluate(self.start.program, self.values)[0], self.code.layout.dtype)
+        layout = self.code.layout
+        try:
+            return np.array(evaluate(self.start.program, self.values)[0], layout.dtype)
+        except np.linalg.LinAlgError:
+            self.failed = 0
+            return np.full(layout.size, np.nan, layout.dtype)
 
     def prepare(self, t: int) -> None:
         """Load the row, batch and draws of step t into the input buffers."""
@@ -86,11 +101,22 @@ class Trajectory:
                 buffer[...] = getattr(rng, method)(shape, drawn(buffer.dtype))
 
     def curve(self, points: int) -> np.ndarray:
-        """Room for the inner losses of at most `points` steps: (T,), zero at those, nan elsewhere."""
+        """Room for the inner losses of at most `points` steps: (T,), zero at those, nan elsewhere.
+
+        Raises:
+            ProblemError: no int, or below 0.
+        """
+        if isinstance(points, bool) or not isinstance(points, int | np.integer) or points < 0:
+            raise ProblemError(f"curve must be a number of steps, 0 or more, got {points!r}")
         room = np.full(self.steps, np.nan)
         if self.code.has_loss and points:
             room[curve_positions(self.steps, points)] = 0.0
         return room
+
+    @property
+    def ran(self) -> int:
+        """Steps that have run: fewer than T where training stopped early or met a singular matrix."""
+        return self.steps if self.failed is None else self.failed
 
     def kept(self, steps: int) -> list[ArrayType]:
         """Types of what `steps` steps keep for the backward run: one array (steps, ...) a residual."""
@@ -128,25 +154,42 @@ class Trajectory:
         self.stopper = None
         return runner.state
 
+    @property
+    def settling(self) -> int:
+        """Steps that `settle` runs, at most."""
+        return 0 if self.stopper is None else self.limit
+
+    def settle(self) -> None:
+        """Make `steps` the number of steps that run, by a training run of its own where it may stop early."""
+        if self.stopper is not None:
+            self.train()
+
     def outer(self, state: np.ndarray) -> tuple[float, np.ndarray, list[np.ndarray]]:
-        """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself."""
+        """Outer loss of a final state, its cotangent, and those of the float hyperparameters that it reads itself.
+
+        All are nan after a singular matrix, also where the outer loss reads none of what is nan since.
+        """
         if self._watch is not None:
             self._watch.step = None
         inputs = [state, *self._cast(), *self.code.valid]
         with np.errstate(all="ignore"):
             try:
-                value, ct_state, *ct_hypers = self.code.outer_executable(*inputs)
+                if self.failed is None:
+                    value, ct_state, *ct_hypers = self.code.outer_executable(*inputs)
+                    return float(value), ct_state, ct_hypers
             except np.linalg.LinAlgError:
-                return float("nan"), np.full_like(state, np.nan), [v * np.nan for v in self._cast()]
-        return float(value), ct_state, ct_hypers
+                pass
+            return float("nan"), np.full_like(state, np.nan), [v * np.nan for v in self._cast()]
 
     def outer_value(self, state: np.ndarray) -> float:
-        """Outer loss of a final state."""
+        """Outer loss of a final state; nan as in `outer`."""
         with np.errstate(all="ignore"):
             try:
-                return float(self.code.outer_value(state, *self._cast(), *self.code.valid)[0])
+                if self.failed is None:
+                    return float(self.code.outer_value(state, *self._cast(), *self.code.valid)[0])
             except np.linalg.LinAlgError:
-                return float("nan")
+                pass
+            return float("nan")
 
     @property
     def hparams(self) -> Any:
@@ -178,7 +221,7 @@ class Trajectory:
 
     def norm(self, vector: np.ndarray) -> Any:
         """Norm of a state vector, or of its cotangent, over what `init` returned."""
-        return float(np.linalg.norm(vector[: self.code.start_layout.size]))
+        return float(row_norms(vector[None, : self.code.start_layout.size])[0])
 
     def params(self, state: np.ndarray) -> Any:
         """What training returns: the parameters of a state vector, as arrays of their own."""
@@ -245,7 +288,11 @@ class Adjoint:
         here = self._here = 1 - self._here
         self._of.prepare(t)
         self._states[here][...] = state
-        self._runs[here](*residuals)
+        try:
+            self._runs[here](*residuals)
+        except np.linalg.LinAlgError:  # met at a state that training did not pass through: no derivative
+            for array in (self._cts[here], self._row, self._more, *(ct for _, _, (ct, *_) in self._taken)):
+                array[...] = np.nan
         if self._row.size:
             self.rows[t] = self._row
         if self._more.size:
@@ -259,6 +306,16 @@ class Adjoint:
     def hyper(self, ct_outer: list[np.ndarray], start: bool = True) -> list[np.ndarray]:
         """Total cotangent of each float hyperparameter: through outer loss, steps, rates and (`start`) first state."""
         return self._of.total(ct_outer, self.rows, self.invariants, self.state if start else None)
+
+
+def row_norms(rows: np.ndarray) -> np.ndarray:
+    """Norm of each row of (R, n) in float64; squares that overflow or vanish are taken of the row over its largest."""
+    found = np.sqrt(np.einsum("ri,ri->r", rows, rows, dtype=np.float64, casting="same_kind"))
+    for r in np.flatnonzero(~((found > 1e-150) & (found < np.inf))):
+        largest = float(np.abs(rows[r]).max(initial=0.0))
+        if 0.0 < largest < np.inf:
+            found[r] = largest * np.linalg.norm(rows[r] / largest)
+    return found
 
 
 def drawn(dtype: np.dtype) -> Any:

@@ -169,3 +169,43 @@ def test_a_kink_within_the_steps_is_seen_past():
     best = min(table, key=lambda row: row.noise)
     assert best.h < 1e-4
     assert best.extrapolated == pytest.approx(-2.0, abs=1e-8)
+
+
+def test_a_float32_hyperparameter_of_float64_training_is_compared_at_numbers_that_it_can_be():
+    """h is a multiple of the spacing of float32 around the hyperparameter; before, this held 5 digits only."""
+    problem = hg.BilevelProblem(
+        init=lambda h, rng: {"w": np.ones(3) * h["scale"]},
+        inner_loss=lambda p, h, b: 0.5 * np.sum((p["w"] - h["target"]) ** 2),
+        outer_loss=lambda p, h, v: np.sum(p["w"] ** 2),
+        train=None,
+        valid=None,
+        optimizer=hg.optim.SGD("lr"),
+        steps=4,
+    )
+    hparams = {
+        "lr": np.float32(0.1),
+        "scale": np.float32(0.7),
+        "target": np.array([0.3, -2.0, 1e-3], np.float32),
+    }
+    check = hg.check_hypergradient(problem, hparams)
+    assert check.ok()
+    assert check.digits > 6.5  # the hypergradient itself is rounded to float32
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": "x"},
+        {"tolerance": -1.0},
+        {"tolerance": "x"},
+        {"tolerance": float("nan")},
+        {"coordinates": 0},
+        {"coordinates": 1.5},
+        {"directions_seed": -1},
+        {"directions_seed": "x"},
+    ],
+    ids=str,
+)
+def test_arguments_outside_their_domains(wrong):
+    with pytest.raises(DerivativeError, match=next(iter(wrong))):
+        hg.check_hypergradient(logistic_map(3), {"r": 2.5}, **wrong)

@@ -122,3 +122,34 @@ def test_a_stop_rule_that_is_none_is_refused(classifier, hparams):
         hg.train(classifier(stop=lambda params, hparams, t: 1), hparams)
     with pytest.raises(hg.errors.ProblemError, match="patience"):
         hg.EarlyStopping(patience=0)
+
+
+EVERY = [
+    hg.Reverse(),
+    *(hg.Reverse(checkpoints=slots) for slots in (1, 2, 3, 7, 29)),
+    hg.Reverse(memory="10KB"),
+    hg.Forward(),
+    hg.Truncated(3),
+    hg.DrMAD(),
+    hg.Auto(),
+]
+
+
+@pytest.mark.parametrize("method", EVERY, ids=str)
+@pytest.mark.parametrize("steps", [1, 2, 5, 29])
+def test_the_plan_counts_what_a_run_takes_that_might_have_stopped_early(steps, method, capsys):
+    problem = hg.BilevelProblem(
+        init=lambda h, rng: {"w": rng.standard_normal(20)},
+        inner_loss=lambda p, h, b: np.sum(p["w"] ** 2) + h["l2"] * np.sum(np.tanh(p["w"]) ** 2),
+        outer_loss=lambda p, h, v: np.sum((p["w"] - 1.0) ** 2),
+        train=None,
+        valid=None,
+        optimizer=hg.optim.Momentum("lr", 0.5),
+        steps=steps,
+        stop=lambda params, hparams, t: False,
+    )
+    hparams = {"lr": 0.01, "l2": 0.1}
+    plan = method.explain(problem, hparams)
+    stats = hg.hypergradient(problem, hparams, method=method).stats
+    assert plan.bytes == stats["bytes"]
+    assert (plan.forward_steps, plan.linearised_steps) == (stats["forward_steps"], stats["linearised_steps"])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hypergrad.errors import ProblemError
-from hypergrad.hypergradients import Auto, hypergradient, train
-from hypergrad.optim import SGD
+from hypergrad.errors import DerivativeError, ProblemError
+from hypergrad.hypergradients import Auto, Reversible, hypergradient, train
+from hypergrad.optim import SGD, Momentum
 from hypergrad.samplers import Gradient, Random
 from hypergrad.samplers.base import Proposal, Sampler, generator
 from hypergrad.space import Categorical, Float, Int, Space
@@ -132,3 +132,27 @@ def test_a_problem_that_does_not_fit_its_space():
         study.optimize(regression(), trials=2)
     assert [trial.state for trial in study.trials] == ["failed"]
     assert study.trials[0].error.startswith("ProblemError: ")
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_method_that_leaves_its_range_costs_a_gradient_and_not_the_study(momentum):
+    """Below 2^-32 a momentum cannot be undone, and a rate far too large takes the numbers beyond 2^10."""
+    problem = regression(steps=40)
+    problem.optimizer = Momentum("lr", "mu")
+    space = Space(lr=Float(1e-3, 10.0, log=True), l2=Float(1e-6, 1.0, log=True), mu=Float(0.0, 1.0))
+    study = Study("range", space, Gradient(), seed=0)
+    study.enqueue({"lr": 10.0 if momentum else 1e-2, "l2": 1e-3, "mu": momentum})
+    study.enqueue({"lr": 1e-2, "l2": 1e-3, "mu": 0.5})
+    study.optimize(problem, trials=2, method=Reversible())
+    left, held = study.trials
+    assert left.state == "complete"
+    assert left.gradient is None
+    assert encode(left.value) == encode(train(problem, left.hparams).value)
+    assert "Reversible()" in left.stats["warnings"][0]
+    assert held.gradient["lr"] != 0.0
+
+
+def test_a_method_that_fits_no_trial_ends_the_study():
+    study = Study("misfit", SPACE, Gradient(), seed=0)
+    with pytest.raises(DerivativeError, match="not of SGD"):
+        study.optimize(regression(steps=5), trials=2, method=Reversible())
