@@ -25,6 +25,7 @@ from hypergrad.unroll.arena import leased
 from hypergrad.unroll.checkpoint import Checkpoint, OnlineStore, forward_runs, revolve
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
+from hypergrad.unroll.workspace import code_bytes, pool_sizes, work_bytes
 
 __all__ = ["Blocks", "Costs", "Reversed", "costs", "reverse_run"]
 
@@ -69,6 +70,7 @@ class Costs:
         plain, kept, late: nominal seconds of a plain step, of one that keeps residuals, and of its vjp.
         state, residuals: bytes of a state, and of what one step keeps beside it.
         fixed: bytes of work space, however long the run.
+        code: bytes of the compiled programs themselves, about.
     """
 
     plain: float
@@ -77,6 +79,7 @@ class Costs:
     state: int
     residuals: int
     fixed: int
+    code: int = 0
 
     def bytes(self, blocks: Blocks) -> int:
         """Kept by a run, at its peak."""
@@ -98,15 +101,14 @@ def costs(trajectory: Trajectory) -> Costs:
     code = trajectory.code
     plain, kept, late = code.forward(False, False), code.forward(True, False), code.backward_kept
     state = code.layout.size * code.layout.dtype.itemsize
-    work = plain.buffer_bytes + kept.buffer_bytes + late.buffer_bytes
-    rows = 5 * trajectory.rows.nbytes + 5 * trajectory.invariants.nbytes
     return Costs(
         nominal_seconds(plain.program) + _LOOP,
         nominal_seconds(kept.program) + _LOOP,
         nominal_seconds(late.program) + 2 * _LOOP,
         state,
         code.cut.bytes,
-        work + rows + 9 * state,  # two runners, the adjoint's states and cotangents, the outer loss
+        work_bytes(trajectory),
+        code_bytes(trajectory),
     )
 
 
@@ -154,7 +156,8 @@ def reverse_run(
         ArrayType((length, width), dtype),
         *trajectory.kept(length),
     ]
-    plain = Runner(trajectory, curve=losses)
+    pool = [np.zeros(size, np.uint8) for size in pool_sizes(trajectory, not np.isnan(losses).all())]
+    plain = Runner(trajectory, curve=losses, pool=pool)
     plain.load(trajectory.initial())
     with leased(types) as (stored, states, *residuals), np.errstate(all="ignore"):
         pass_ = _Pass(
@@ -162,7 +165,8 @@ def reverse_run(
             trajectory,
             blocks,
             plain,
-            Runner(trajectory, True, losses),
+            Runner(trajectory, True, losses, pool),
+            pool,
             stored,
             states,
             residuals,
@@ -184,13 +188,14 @@ class _Pass:
         blocks: Blocks,
         plain: Runner,
         kept: Runner,
+        pool: list[np.ndarray],
         stored: np.ndarray,
         states: np.ndarray,
         residuals: list[np.ndarray],
         started: int,
     ) -> None:
         self.of, self.blocks, self.started, self.enough = trajectory, blocks, started, enough
-        self.plain, self.kept = plain, kept
+        self.plain, self.kept, self.pool = plain, kept, pool
         self.stored, self.states, self.residuals = stored, states, residuals
         self.adjoint: Adjoint | None = None
         self.done = False
@@ -247,7 +252,7 @@ class _Pass:
             self.trained = time.perf_counter()
             if not np.isfinite(self.value) or (self.enough and self.enough(self.last, self.value)):
                 return False
-            self.adjoint = Adjoint(self.of, self.last, cotangent, True)
+            self.adjoint = Adjoint(self.of, self.last, cotangent, True, self.pool)
         assert self.adjoint is not None
         for t in range(stop - 1, start - 1, -1):
             row = t - start

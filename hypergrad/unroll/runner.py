@@ -17,17 +17,25 @@ class Runner:
         keep: every stretch keeps residuals.
         curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of the steps that run for
             the first time.
+        pool: buffers that it may use while it runs, of the sizes `Trajectory.pool`; None: its own.
 
     Attributes:
         failed: a step met a singular matrix, and the state is nan from there on.
     """
 
-    def __init__(self, trajectory: Any, keep: bool = False, curve: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        trajectory: Any,
+        keep: bool = False,
+        curve: np.ndarray | None = None,
+        pool: Sequence[np.ndarray] | None = None,
+    ) -> None:
         self._of = trajectory
         code, layout = trajectory.code, trajectory.code.layout
         self._buffers = np.empty(layout.size, layout.dtype), np.empty(layout.size, layout.dtype)
         self._here = 0
         self._keep = keep
+        self._pool = pool
         self._curve = curve
         self._loss = np.zeros(code.step.outputs[1].type.shape, layout.dtype)
         self._wanted = (
@@ -54,7 +62,7 @@ class Runner:
         found = self._runs.get(key)
         if found is None:
             executable = self._code.forward(self._keep, with_loss)
-            scratch = self._scratch.setdefault(with_loss, executable.scratch())
+            scratch = self._scratch.setdefault(with_loss, executable.scratch(self._pool))
             more = [self._loss] if with_loss else []
             inputs = [self._buffers[self._here], *self._of.inputs]
             found = self._runs[key] = executable.bind(inputs, [self._buffers[1 - self._here], *more], scratch)
