@@ -165,7 +165,7 @@ def reverse_run(
             trajectory,
             blocks,
             plain,
-            Runner(trajectory, True, losses, pool),
+            Runner(trajectory, True, losses, pool, plain.buffers),
             pool,
             stored,
             states,
@@ -253,6 +253,7 @@ class _Pass:
             if not np.isfinite(self.value) or (self.enough and self.enough(self.last, self.value)):
                 return False
             self.adjoint = Adjoint(self.of, self.last, cotangent, True, self.pool)
+            del cotangent
         assert self.adjoint is not None
         for t in range(stop - 1, start - 1, -1):
             row = t - start

@@ -1,8 +1,8 @@
 """Work space of a forward and a backward run: what they hold whatever is kept for the derivative.
 
-Most that lives at once is one of two: the runners with the outer loss, then with the adjoint; or the adjoint and what
-leads from its cotangents to the hyperparameters. What Python needs for the programs themselves is apart (`code_bytes`),
-since it is an estimate.
+The most that lives at once is one of two: the running state with the outer loss and then with the adjoint; or the
+adjoint with what leads from its cotangents to the hyperparameters. What Python needs for the programs themselves is
+apart (`code_bytes`), since it is an estimate.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ def work_bytes(trajectory: Any) -> int:
         sum(array.nbytes for array in trajectory.held)
         + _STEP * trajectory.limit
         + rates
-        + 3 * state  # the first and its parts, which are constants of `init`; the last
+        + 2 * state  # the first and the last
+        + code.start_layout.size * code.layout.dtype.itemsize  # parts of the first: constants of `init`
         + 2 * hyper  # cotangents through the outer loss
     )
-    adjoint = 5 * state + rates
-    during = 4 * state + pool + made + max(one.outer_executable.buffer_bytes + state, adjoint)
+    adjoint = 4 * state + rates
+    during = 2 * state + pool + made + max(one.outer_executable.buffer_bytes + state, adjoint)
     after = (
         adjoint + state + 2 * rates + 3 * hyper + one.outside_vjp.buffer_bytes + _through_start(trajectory)
     )
