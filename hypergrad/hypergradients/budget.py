@@ -13,7 +13,7 @@ from hypergrad.unroll.reversal import Blocks, Costs
 __all__ = ["UNBOUNDED", "check_checkpoints", "fit", "parse_bytes"]
 
 UNBOUNDED = 1 << 28  # more is slower: the system clears every page that a run is the first to touch
-_CODE = 16  # up to this part of a budget is left to the compiled programs themselves
+_CODE = 12  # up to this part of a budget is left to the compiled programs themselves
 _UNITS = {"": 1, "B": 1} | {
     f"{letter}{suffix}": base ** (power + 1)
     for power, letter in enumerate("KMGT")

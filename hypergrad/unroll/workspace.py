@@ -15,7 +15,7 @@ from hypergrad.ad.program import Program, Var
 __all__ = ["code_bytes", "pool_sizes", "work_bytes"]
 
 _STEP = 12  # bytes a step of the curve, and of what marks where it is taken
-_EQUATION = 5000  # bytes an equation of Python objects, measured on networks of 4 to 31 layers
+_EQUATION = 6500  # bytes an equation of Python objects, measured on networks of 4 to 31 layers
 
 
 def pool_sizes(trajectory: Any, loss: bool) -> list[int]:
