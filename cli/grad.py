@@ -36,6 +36,23 @@ from . import options
     help="At the hyperparameters of this trial of a study.  [default: at the defaults]",
 )
 @click.option("--study", metavar="NAME", help="The study of --trial.  [default: the newest in the store]")
+@click.option(
+    "--method",
+    type=options.Registered("method", options.methods),
+    default="auto",
+    show_default=True,
+    help="How the hypergradient is computed; --explain lists the methods.",
+)
+@click.option(
+    "--memory",
+    metavar="BYTES",
+    help="What --method may keep, such as 64MiB, for auto, reverse, forward and truncated.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Train nothing: print what each method would cost, which one auto chooses, and why.",
+)
 @options.store_option
 @options.json_option
 def grad(
@@ -47,6 +64,9 @@ def grad(
     coordinates: int,
     trial: int | None,
     study: str | None,
+    method: str,
+    memory: str | None,
+    explain: bool,
     store: Path,
     as_json: bool,
 ) -> None:
@@ -65,11 +85,17 @@ def grad(
     hparams = space.defaults() if trial is None else stored_hparams(space, store, study, trial)
     problem = chosen.problem(dataset, hparams)
 
+    if explain:
+        with options.one_thread():
+            print_offers(problem, hparams, seed, wrt, memory, as_json)
+        return
+    way = made(method, memory)
+
     def value(moved: Any) -> float:
         return float(hg.train(problem, moved, seed=seed).value)
 
     with options.one_thread():
-        result = hg.hypergradient(problem, hparams, seed=seed)
+        result = hg.hypergradient(problem, hparams, method=way, seed=seed, wrt=wrt or None)
         leaves = compare(value, hparams, result.hypergradient, wrt, coordinates, seed)
     if as_json:
         options.print_json(
@@ -80,6 +106,9 @@ def grad(
                 "seed": seed,
                 "trial": trial,
                 "value": float(result.value),
+                "method": result.stats["method"],
+                "why": result.stats.get("why", ""),
+                "warnings": list(result.warnings),
                 "leaves": [asdict(leaf) for leaf in leaves],
             }
         )
@@ -91,6 +120,60 @@ def grad(
     place = "at the defaults" if trial is None else f"in trial {trial}"
     click.echo(f"\nvalidation loss {place}: {result.value:.6g}")
     click.echo(f"largest relative difference: {worst:.1e}")
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}")
+
+
+def made(name: str, memory: str | None) -> Any:
+    """The method of a name, with a byte budget where it takes one.
+
+    Raises:
+        UsageError: a budget for a method that has none.
+    """
+    from hypergrad.hypergradients import METHODS
+
+    if memory is None:
+        return METHODS[name]()
+    if not budgeted(name):
+        raise click.UsageError(f"--memory is of no use to --method {name}")
+    return METHODS[name](memory=int(memory) if memory.isdigit() else memory)
+
+
+def budgeted(name: str) -> bool:
+    """Whether the method of a name takes a byte budget."""
+    from hypergrad.hypergradients import METHODS
+
+    return "memory" in getattr(METHODS[name], "__dataclass_fields__", {})
+
+
+def print_offers(
+    problem: Any, hparams: Any, seed: int, wrt: tuple[str, ...], memory: str | None, as_json: bool
+) -> None:
+    """What each method would cost, as a table or as JSON, and what auto chooses."""
+    from functools import partial
+
+    from hypergrad.hypergradients import METHODS
+    from hypergrad.hypergradients.offers import offers
+
+    methods = {name: partial(made, name, memory if budgeted(name) else None) for name in METHODS}
+    found = offers(methods, problem, hparams, seed, wrt or None)
+    if as_json:
+        options.print_json(
+            [
+                {"method": offer.name, "plan": offer.plan and asdict(offer.plan), "refusal": offer.refusal}
+                for offer in found
+            ]
+        )
+        return
+    from hypergrad.report import tables
+
+    options.print_table(tables.offers(found))
+    for offer in found:
+        if offer.refusal:
+            click.echo(f"{offer.name}: {offer.refusal}")
+    auto = next(offer for offer in found if offer.name == "auto")
+    if auto.plan is not None:
+        click.echo(f"\n{auto.plan.method}, because {auto.plan.why}.")
 
 
 def stored_hparams(space: Any, store: Path, study: str | None, number: int) -> Any:

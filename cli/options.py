@@ -44,6 +44,13 @@ def samplers() -> Mapping[str, Any]:
     return SAMPLERS
 
 
+def methods() -> Mapping[str, Any]:
+    """The registry of methods."""
+    from hypergrad.hypergradients import METHODS
+
+    return METHODS
+
+
 def positive(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """`value` if it is a finite positive number; misuse otherwise."""
     if value is not None and not (math.isfinite(value) and value > 0):

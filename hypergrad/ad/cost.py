@@ -13,10 +13,10 @@ from hypergrad.ad.program import Equation, Program
 
 __all__ = ["nominal_seconds"]
 
-_CALL = 7e-7  # a NumPy call on small operands
-_BYTE = 1.0e-10  # a byte read or written
-_FLOP = 3e-11  # a multiplication or an addition of a product, float64
-_ENTRY = 5e-9  # an entry of a transcendental function
+_CALL = 3e-7  # a NumPy call on small operands
+_BYTE = 3e-11  # a byte read or written
+_FLOP = 1.8e-11  # a multiplication or an addition of a product, float64
+_ENTRY = 3e-9  # an entry of a transcendental function
 _TRANSCENDENTAL = {"tanh", "exp", "log", "expit", "sin", "cos", "power", "log1p", "expm1", "erf", "softmax"}
 
 

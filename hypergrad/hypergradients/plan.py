@@ -40,7 +40,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [
             f"{self.method}: {self.what}",
-            f"  keeps      {size(self.bytes)}",
+            f"  keeps      {size(self.bytes)} ({self.bytes:,} bytes)",
             f"  runs       {self.step_evaluations:,} step evaluations for T = {self.steps:,}: "
             f"{self.forward_steps:,} forward, {self.linearised_steps:,} linearised",
             f"  takes      about {times(self.factor)} training runs",
@@ -73,7 +73,7 @@ def times(factor: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people: ``12.3 MiB``."""
+    """Bytes for people, to three digits: ``12.3 MiB``."""
     if count < 1024:
         return f"{count} bytes"
     number, unit = count / 1024, "KiB"
@@ -81,4 +81,4 @@ def size(count: int) -> str:
         if number < 1024 or unit == "TiB":
             break
         number /= 1024
-    return f"{number:.3g} {unit} ({count:,} bytes)"
+    return f"{number:.3g} {unit}"

@@ -106,12 +106,15 @@ def _remedy(lost: int, steps: int) -> str:
 def tangent_growth(largest: float, steps: int) -> Growth:
     """The same from forward mode, which sees elasticities instead.
 
+    An elasticity grows with t even where training is not chaotic, by a few units a step where it diverges as a linear
+    system does: chaos is above 4 a step, and above `CHAOS`.
+
     Args:
         largest: max over hyperparameters h and steps t of |h| ‖dw_t/dh‖ / ‖w_t‖; nan where it overflowed.
     """
     peak = float("inf") if np.isnan(largest) else float(largest)
     stats: dict[str, float | int | None] = {"elasticity": peak}
-    if peak < CHAOS:
+    if peak < max(CHAOS, 4.0 * steps):
         return Growth(stats, ())
     return Growth(
         stats,

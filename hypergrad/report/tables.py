@@ -17,9 +17,11 @@ from rich.text import Text
 
 from hypergrad import tree
 from hypergrad.hypergradients.differences import Leaf
+from hypergrad.hypergradients.offers import Offer
+from hypergrad.hypergradients.plan import size, times
 from hypergrad.report.summary import TuneSummary
 
-__all__ = ["describe", "differences", "number", "studies", "summary", "trials", "write"]
+__all__ = ["describe", "differences", "number", "offers", "studies", "summary", "trials", "write"]
 
 SHOWN = 6  # a vector of up to this many numbers is printed whole
 PARTS = {"train": "train", "valid": "validation", "test": "test"}
@@ -147,6 +149,21 @@ def differences(leaves: Sequence[Leaf]) -> Table:
             at = "" if row.at is None else number(row.at)
             exact, numeric = (f"{x:.8e}" for x in (row.hypergradient, row.difference))
             table.add_row(name, at, exact, numeric, f"{row.relative:.1e}")
+    return table
+
+
+def offers(found: Sequence[Offer]) -> Table:
+    """What each method would cost, one a row, the cheapest first; those that cannot be used last."""
+    table = plain_table("method", "training runs", "keeps", "step evaluations", "what it does")
+    table.columns[-1].justify = "left"
+    able = [(offer, offer.plan) for offer in found if offer.plan is not None and offer.name != "auto"]
+    for offer, plan in sorted(able, key=lambda pair: pair[1].factor):
+        table.add_row(
+            offer.name, times(plan.factor), size(plan.bytes), f"{plan.step_evaluations:,}", plan.what
+        )
+    for offer in found:
+        if offer.plan is None:
+            table.add_row(offer.name, "", "", "", "not for this problem")
     return table
 
 

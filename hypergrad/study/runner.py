@@ -44,7 +44,7 @@ def evaluate(objective: Any, trial: Trial, method: Any = None) -> Outcome:
     Args:
         objective: a problem, or hparams -> number | (number, gradient tree) | problem; gets a copy of them.
         trial: which hparams, which seed, and whether the gradient is wanted of a problem.
-        method: of the hypergradient; None: Reverse().
+        method: of the hypergradient; None: Auto().
 
     Raises:
         StudyError: the objective returned something else.
@@ -74,9 +74,10 @@ def _called(objective: Callable[[Any], Any], hparams: dict[str, Any]) -> Any:
 
 def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, started: float) -> Outcome:
     """Train and, when the gradient is wanted, differentiate."""
-    from hypergrad.hypergradients import hypergradient, train
+    from hypergrad.hypergradients import Auto, hypergradient, train
 
     if trial.wants_gradient:
+        method = Auto() if method is None else method
         result = hypergradient(problem, hparams, method=method, seed=trial.seed)
     else:
         result = train(problem, hparams, seed=trial.seed)

@@ -350,7 +350,7 @@ class Study:
         Args:
             objective: hparams -> number | (number, gradient tree) | problem; or a problem.
             trials: finished trials in the end, >= 0.
-            method: of the hypergradient of a problem; None: Reverse().
+            method: of the hypergradient of a problem; None: Auto().
             seconds: wall time of this call, looked at between trials; None: no limit.
             callback: called with (trial, study) after each finished trial.
             on_error: ``"raise"``: an exception of the objective marks the trial failed and ends the run;

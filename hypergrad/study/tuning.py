@@ -32,7 +32,7 @@ def tune(
         objective: a problem, or hparams -> problem | number | (number, gradient tree).
         space: what is searched.
         trials: finished trials in the end.
-        method: of the hypergradient; None: Reverse().
+        method: of the hypergradient; None: Auto().
         seed: of the sampler and of every inner training.
         sampler: None: ``samplers.Gradient()``.
         store: path of a SQLite file; None: in memory.

@@ -7,7 +7,7 @@ on its training rows, as scikit-learn's LassoCV and ElasticNetCV judge their gri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class Evaluation:
     by_l1_ratio: float
     active: float
     violation: float
-    fits: tuple[Fit, ...]
+    fits: tuple[Fit, ...] = field(repr=False)
 
     @property
     def slope(self) -> float:

@@ -11,7 +11,7 @@ L-BFGS-B (Byrd et al. 1995) in (u, ρ) from the best point of each that comes cl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -49,7 +49,7 @@ class PenaltySearch:
     standard_error: float
     coef: np.ndarray
     intercept: float
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[Evaluation, ...] = field(repr=False)
     edge: bool
 
 

@@ -6,6 +6,7 @@ Notation: T steps, n parameters, L top-level keys of the parameters ("layers").
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def rate_table(
     """
     shape = start.structure
     ends = np.cumsum([child.count for child in shape.children], dtype=int).tolist()
-    sizes = [sum(start.sizes[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    sizes = [sum(start.sizes[a:b]) for a, b in pairwise([0, *ends])]
     found = {
         name: rows[name] if name in rows else _read(type(optimizer).__name__, name, rate, hparams)
         for name, rate in optimizer.rates().items()

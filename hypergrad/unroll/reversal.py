@@ -29,7 +29,7 @@ from hypergrad.unroll.workspace import code_bytes, pool_sizes, work_bytes
 
 __all__ = ["Blocks", "Costs", "Reversed", "costs", "reverse_run"]
 
-_LOOP = 2e-6  # nominal seconds of the loop around one step
+_LOOP = 1e-6  # nominal seconds of the loop around one step
 
 
 @dataclass(frozen=True)

@@ -50,3 +50,43 @@ def test_a_trial_that_does_not_fit_is_one_sentence(call):
         assert result.exit_code == 1
         assert hint in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_explain_lists_the_methods_and_says_which_one_and_why(call):
+    result = call("grad", "ridge", "--data", "diabetes", "--explain")
+    assert result.exit_code == 0, result.stderr
+    for name in ("reverse", "forward", "implicit", "truncated", "reversible", "evolution", "drmad"):
+        assert any(line.startswith(name) for line in result.stdout.splitlines()), name
+    assert "because for" in result.stdout.splitlines()[-1]
+    rows = json.loads(call("grad", "ridge", "--data", "diabetes", "--explain", "--json").stdout)
+    assert {row["method"] for row in rows} >= {"auto", "reverse", "forward"}
+    assert all((row["plan"] is None) == bool(row["refusal"]) for row in rows)
+
+
+@pytest.mark.parametrize("method", ["auto", "reverse", "forward", "reversible"])
+def test_exact_methods_agree_with_finite_differences(call, method):
+    arguments = ("grad", "ridge", "--data", "diabetes", "--wrt", "momentum", "--method", method, "--json")
+    result = call(*arguments)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert all(row["relative"] < 1e-5 for leaf in found["leaves"] for row in leaf["directions"])
+    assert found["warnings"] == []
+
+
+def test_a_byte_budget_is_kept_or_refused(call):
+    arguments = ("grad", "ridge", "--data", "diabetes", "--wrt", "momentum", "--json")
+    small = json.loads(call(*arguments, "--method", "reverse", "--memory", "30KiB").stdout)
+    assert small["method"] == "Reverse(memory='30KiB')"
+    assert small["leaves"] == json.loads(call(*arguments, "--method", "reverse").stdout)["leaves"]
+    refused = call(*arguments, "--memory", "10")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert "give at least that" in refused.stderr
+    useless = call(*arguments, "--method", "drmad", "--memory", "30KiB")
+    assert useless.exit_code == 2
+    assert "of no use" in useless.stderr
+
+
+def test_what_has_no_implicit_derivative_is_one_sentence(call):
+    result = call("grad", "ridge", "--data", "diabetes", "--method", "implicit", "--wrt", "momentum")
+    assert result.exit_code == 1
+    assert "no implicit derivative" in result.stderr

@@ -355,3 +355,20 @@ def test_a_run_that_diverges_is_a_result(case):
     assert np.isnan(found.hypergradient["first"]).all()
     assert np.isnan(found.params["w"]).all()
     assert np.isnan(found.curve[-1])
+
+
+def test_parameters_that_are_one_array():
+    problem = hg.BilevelProblem(
+        init=lambda h, rng: np.array([1.0, -0.5]),
+        inner_loss=lambda w, h, b: 0.5 * np.sum(h["d"] * w**2),
+        outer_loss=lambda w, h, v: np.sum(w**2),
+        train=None,
+        valid=None,
+        optimizer=hg.optim.Momentum("lr", 0.9),
+        steps=30,
+    )
+    point = {"lr": 0.1, "d": np.array([1.0, 2.0])}
+    exact = hg.hypergradient(problem, point).hypergradient
+    found = hg.hypergradient(problem, point, method=hg.Reversible()).hypergradient
+    np.testing.assert_allclose(found["d"], exact["d"], rtol=1e-10)
+    np.testing.assert_allclose(found["lr"], exact["lr"], rtol=1e-10)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hypergrad.errors import ProblemError
-from hypergrad.hypergradients import Reverse, hypergradient, train
+from hypergrad.hypergradients import Auto, hypergradient, train
 from hypergrad.optim import SGD
 from hypergrad.samplers import Gradient, Random
 from hypergrad.samplers.base import Proposal, Sampler, generator
@@ -65,7 +65,7 @@ def test_a_problem_as_objective(problem):
     for trial in study.trials:
         assert (trial.state, trial.seed) == ("complete", 11)
         if trial.wants_gradient:
-            expected = hypergradient(problem, trial.hparams, method=Reverse(), seed=11)
+            expected = hypergradient(problem, trial.hparams, method=Auto(), seed=11)
             assert trial.gradient["units"] is None
             for name in ("lr", "l2"):
                 np.testing.assert_array_equal(trial.gradient[name], expected.hypergradient[name])
