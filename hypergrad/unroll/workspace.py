@@ -46,10 +46,8 @@ def work_bytes(trajectory: Any) -> int:
         + 2 * hyper  # cotangents through the outer loss
     )
     adjoint = 4 * state + rates
-    during = 2 * state + pool + made + max(one.outer_executable.buffer_bytes + state, adjoint)
-    after = (
-        adjoint + state + 2 * rates + 3 * hyper + one.outside_vjp.buffer_bytes + _through_start(trajectory)
-    )
+    during = 2 * state + pool + made + max(_called(one.outer_executable) + state, adjoint)
+    after = adjoint + state + 2 * rates + 3 * hyper + _called(one.outside_vjp) + _through_start(trajectory)
     return always + max(during, after)
 
 
@@ -64,6 +62,10 @@ def code_bytes(trajectory: Any) -> int:
 def _code(trajectory: Any, keep: bool, loss: bool) -> Executable:
     found: Executable = trajectory.code.forward(keep, loss)
     return found
+
+
+def _called(executable: Executable) -> int:
+    return executable.buffer_bytes + executable.made_bytes
 
 
 def _beside(step: Program) -> int:

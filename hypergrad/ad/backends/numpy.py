@@ -101,8 +101,8 @@ class Executable:
 
     @property
     def buffer_bytes(self) -> int:
-        """Bytes of the buffers of one lease, and of what a run makes beside them."""
-        return sum(self._plan.slots) + self._plan.made
+        """Bytes of the buffers of one lease."""
+        return sum(self._plan.slots)
 
     @property
     def made_bytes(self) -> int:
