@@ -13,6 +13,7 @@ from hypergrad.unroll.reversal import Blocks, Costs
 __all__ = ["UNBOUNDED", "check_checkpoints", "fit", "parse_bytes"]
 
 UNBOUNDED = 1 << 28  # more is slower: the system clears every page that a run is the first to touch
+_CODE = 12  # up to this part of a budget is left to the compiled programs themselves
 _UNITS = {"": 1, "B": 1} | {
     f"{letter}{suffix}": base ** (power + 1)
     for power, letter in enumerate("KMGT")
@@ -62,7 +63,7 @@ def fit(costs: Costs, steps: int, memory: int | None, checkpoints: int | None, w
         blocks = Blocks(steps, 1, min(int(checkpoints), steps))
         _within(costs, blocks, memory, what, "fewer checkpoints or more memory")
         return blocks
-    budget = UNBOUNDED if memory is None else memory
+    budget = UNBOUNDED if memory is None else memory - min(costs.code, memory // _CODE)
     best: tuple[float, int, Blocks] | None = None
     for count in _counts(steps):
         length = -(-steps // count)

@@ -8,9 +8,10 @@ G_t         κ_t / κ_T: how much a relative change grows from step t to the end
 
 Where training is chaotic, G_t grows exponentially as t falls, and the hypergradient is the slope of a ripple instead
 of the trend (Maclaurin et al. 2015, sec. 4.3; Metz et al. 2019). While training is stable, G_t stays near 1, whatever
-its length. `CHAOS` was set on seven networks (tanh and relu; SGD, momentum and Adam; T from 50 to 1,000) whose learning
-rate crosses the edge: on five of them it is passed within 0.12 in log lr of the point where |dF/dlog lr| first exceeds
-0.5, on the other two 0.3 and 0.5 before or after the first such point.
+its length. `CHAOS` was chosen on twelve networks (tanh and relu; SGD, Nesterov, momentum and Adam; T from 60 to 400)
+whose learning rate crosses the edge. On the same networks it is passed within 0.2 in log lr of the point where a change
+of the first parameters by 1e-8 of them grows 100-fold on about nine, and of the point where |dF/dlog lr| exceeds 100 on
+about eight; on the others 0.3 to 0.9 to either side, mostly before, where these two points lie apart themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 __all__ = ["CHAOS", "Growth", "adjoint_growth", "tangent_growth"]
 
-CHAOS = 32.0  # five doublings
+CHAOS = 100.0
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,23 @@ def rehearse(trajectory: Trajectory) -> None:
                     problem.rehearse_step(state(), hparams, cast(batch), trajectory.seed)
         if _integers(problem.valid):
             with _in_range("valid"), singular:
-                problem.outer_loss(state(), hparams, cast(problem.valid))
+                _unwritten(problem.outer_loss, state(), hparams, problem.valid, cast)
+
+
+def _unwritten(outer_loss: Any, state: Any, hparams: Any, data: Any, cast: Any) -> None:
+    """Run the outer loss on all validation rows, which may be many: on a copy only if it writes to them."""
+
+    def shown(leaf: np.ndarray) -> np.ndarray:
+        view = leaf.view()
+        view.flags.writeable = False
+        return view
+
+    try:
+        outer_loss(state, hparams, tree.map(shown, data))
+    except (
+        ValueError
+    ):  # NumPy's for an array that is read-only, or the function's own, which then comes again
+        outer_loss(state, hparams, cast(data))
 
 
 @contextmanager

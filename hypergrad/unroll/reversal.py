@@ -25,6 +25,7 @@ from hypergrad.unroll.arena import leased
 from hypergrad.unroll.checkpoint import Checkpoint, OnlineStore, forward_runs, online_runs, revolve
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
+from hypergrad.unroll.workspace import code_bytes, pool_sizes, work_bytes
 
 __all__ = ["Blocks", "Costs", "Reversed", "costs", "online_steps", "reverse_run"]
 
@@ -80,6 +81,7 @@ class Costs:
         plain, kept, late: nominal seconds of a plain step, of one that keeps residuals, and of its vjp.
         state, residuals: bytes of a state, and of what one step keeps beside it.
         fixed: bytes of work space, however long the run.
+        code: bytes of the compiled programs themselves, about.
     """
 
     plain: float
@@ -88,6 +90,7 @@ class Costs:
     state: int
     residuals: int
     fixed: int
+    code: int = 0
 
     def bytes(self, blocks: Blocks) -> int:
         """Kept by a run, at its peak."""
@@ -109,15 +112,14 @@ def costs(trajectory: Trajectory) -> Costs:
     code = trajectory.code
     plain, kept, late = code.forward(False, False), code.forward(True, False), code.backward_kept
     state = code.layout.size * code.layout.dtype.itemsize
-    work = plain.buffer_bytes + kept.buffer_bytes + late.buffer_bytes
-    rows = 5 * trajectory.rows.nbytes + 5 * trajectory.invariants.nbytes
     return Costs(
         nominal_seconds(plain.program) + _LOOP,
         nominal_seconds(kept.program) + _LOOP,
         nominal_seconds(late.program) + 2 * _LOOP,
         state,
         code.cut.bytes,
-        work + rows + 9 * state,  # two runners, the adjoint's states and cotangents, the outer loss
+        work_bytes(trajectory),
+        code_bytes(trajectory),
     )
 
 
@@ -165,7 +167,8 @@ def reverse_run(
         ArrayType((length, width), dtype),
         *trajectory.kept(length),
     ]
-    plain = Runner(trajectory, curve=losses)
+    pool = [np.zeros(size, np.uint8) for size in pool_sizes(trajectory, not np.isnan(losses).all())]
+    plain = Runner(trajectory, curve=losses, pool=pool)
     plain.load(trajectory.initial())
     with leased(types) as (stored, states, *residuals), np.errstate(all="ignore"):
         pass_ = _Pass(
@@ -173,7 +176,8 @@ def reverse_run(
             trajectory,
             blocks,
             plain,
-            Runner(trajectory, True, losses),
+            Runner(trajectory, True, losses, pool, plain.buffers),
+            pool,
             stored,
             states,
             residuals,
@@ -195,13 +199,14 @@ class _Pass:
         blocks: Blocks,
         plain: Runner,
         kept: Runner,
+        pool: list[np.ndarray],
         stored: np.ndarray,
         states: np.ndarray,
         residuals: list[np.ndarray],
         started: int,
     ) -> None:
         self.of, self.blocks, self.started, self.enough = trajectory, blocks, started, enough
-        self.plain, self.kept = plain, kept
+        self.plain, self.kept, self.pool = plain, kept, pool
         self.stored, self.states, self.residuals = stored, states, residuals
         self.adjoint: Adjoint | None = None
         self.done = False
@@ -256,7 +261,8 @@ class _Pass:
             self.trained = time.perf_counter()
             if not np.isfinite(self.value) or (self.enough and self.enough(self.last, self.value)):
                 return False
-            self.adjoint = Adjoint(self.of, self.last, cotangent, True)
+            self.adjoint = Adjoint(self.of, self.last, cotangent, True, self.pool)
+            del cotangent
         assert self.adjoint is not None
         if self.blocks.length == 1:
             self.of.evaluations["forward"] -= 1  # it counts as linearised

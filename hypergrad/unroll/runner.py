@@ -17,14 +17,27 @@ class Runner:
         keep: every stretch keeps residuals.
         curve: (T,) array, zero where the inner loss is wanted, else nan; receives those of the steps that run for
             the first time.
+        pool: buffers that it may use while it runs, of the sizes `pool_sizes` of workspace; None: its own.
+        buffers: those of another runner, whose state is lost when this one runs; None: its own.
+
+    Attributes:
+        buffers: the current state and the next.
     """
 
-    def __init__(self, trajectory: Any, keep: bool = False, curve: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        trajectory: Any,
+        keep: bool = False,
+        curve: np.ndarray | None = None,
+        pool: Sequence[np.ndarray] | None = None,
+        buffers: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         self._of = trajectory
         code, layout = trajectory.code, trajectory.code.layout
-        self._buffers = np.empty(layout.size, layout.dtype), np.empty(layout.size, layout.dtype)
+        self.buffers = buffers or (np.empty(layout.size, layout.dtype), np.empty(layout.size, layout.dtype))
         self._here = 0
         self._keep = keep
+        self._pool = pool
         self._curve = curve
         self._loss = np.zeros(code.step.outputs[1].type.shape, layout.dtype)
         self._wanted = (
@@ -39,21 +52,21 @@ class Runner:
     @property
     def state(self) -> np.ndarray:
         """The current state, (N,); the next step overwrites it."""
-        return self._buffers[self._here]
+        return self.buffers[self._here]
 
     def load(self, state: np.ndarray) -> None:
         """Go on from (a copy of) `state`."""
-        self._buffers[self._here][...] = state
+        self.buffers[self._here][...] = state
 
     def _run(self, with_loss: bool) -> Callable[..., None]:
         key = (self._here, with_loss)
         found = self._runs.get(key)
         if found is None:
             executable = self._code.forward(self._keep, with_loss)
-            scratch = self._scratch.setdefault(with_loss, executable.scratch())
+            scratch = self._scratch.setdefault(with_loss, executable.scratch(self._pool))
             more = [self._loss] if with_loss else []
-            inputs = [self._buffers[self._here], *self._of.inputs]
-            found = self._runs[key] = executable.bind(inputs, [self._buffers[1 - self._here], *more], scratch)
+            inputs = [self.buffers[self._here], *self._of.inputs]
+            found = self._runs[key] = executable.bind(inputs, [self.buffers[1 - self._here], *more], scratch)
         return found
 
     def run(

@@ -110,6 +110,7 @@ class Together(Trajectory):
         self._explicit = first.problem.batches.explicit
         one = all(run.problem is first.problem for run in runs)
         shared = one and (self._full or self._explicit is not None)
+        self._shared = shared and self._full
         code = self.code = _code(first, count, shared)
         hyper = first.hyper
         self.hyper = Hyper(
@@ -143,6 +144,11 @@ class Together(Trajectory):
 
     def initial(self) -> np.ndarray:
         return np.concatenate([run.initial() for run in self.runs])
+
+    @property
+    def held(self) -> list[np.ndarray]:
+        own = () if self._shared else self.inputs
+        return [*own, *(array for run in self.runs for array in run.held)]
 
     def prepare(self, t: int) -> None:
         if self._row.size:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hypergrad import tree
 from hypergrad.ad.debug import active
 from hypergrad.ad.forward import evaluate
 from hypergrad.ad.program import ArrayType
@@ -24,6 +25,8 @@ from hypergrad.unroll.step import Compiled, compiled
 from hypergrad.unroll.stopping import Stopper
 
 __all__ = ["Adjoint", "Trajectory", "drawn", "row_norms"]
+
+_MUCH = 1 << 20  # bytes that an outer loss gives back before the backward run
 
 
 class Trajectory:
@@ -82,6 +85,17 @@ class Trajectory:
         except np.linalg.LinAlgError:
             self.failed = 0
             return np.full(layout.size, np.nan, layout.dtype)
+
+    @property
+    def held(self) -> list[np.ndarray]:
+        """Arrays of its own: inputs of the step, and data that were cast to the state's dtype."""
+        given = [*tree.leaves(self.problem.train), *tree.leaves(self.problem.valid)]
+        found = {id(array): array for array in (*self.inputs, *self.code.train, *self.code.valid)}
+        return [
+            array
+            for array in found.values()
+            if not any(isinstance(leaf, np.ndarray) and np.may_share_memory(array, leaf) for leaf in given)
+        ]
 
     def prepare(self, t: int) -> None:
         """Load the row, batch and draws of step t into the input buffers."""
@@ -176,6 +190,8 @@ class Trajectory:
             try:
                 if self.failed is None:
                     value, ct_state, *ct_hypers = self.code.outer_executable(*inputs)
+                    if self.code.outer_executable.buffer_bytes > _MUCH:
+                        self.code.outer_executable.clear()
                     return float(value), ct_state, ct_hypers
             except np.linalg.LinAlgError:
                 pass
@@ -238,9 +254,17 @@ class Adjoint:
         after: s_stop, the state where the backward run begins.
         cotangent: s̄_stop.
         kept: `step` is given residuals.
+        pool: as in `Runner`.
     """
 
-    def __init__(self, trajectory: Trajectory, after: np.ndarray, cotangent: np.ndarray, kept: bool) -> None:
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        after: np.ndarray,
+        cotangent: np.ndarray,
+        kept: bool,
+        pool: Sequence[np.ndarray] | None = None,
+    ) -> None:
         self._of = of = trajectory
         code, dtype = of.code, of.code.layout.dtype
         self.rows = np.zeros_like(of.rows)
@@ -257,7 +281,7 @@ class Adjoint:
         ]
         self._row = np.zeros(code.row_layout.size, dtype)
         executable = code.backward_kept if kept else code.backward
-        scratch = executable.scratch()
+        scratch = executable.scratch(pool)
         self._states = np.empty_like(after), after.copy()
         self._cts = np.empty_like(cotangent), cotangent.copy()
         self._runs = []

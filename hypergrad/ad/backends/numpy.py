@@ -7,6 +7,7 @@ call at a time, so that threads may share an executable and no result aliases a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from hypergrad.ad.debug import active, watched
 from hypergrad.ad.optimize import lower
 from hypergrad.ad.program import Program
 
-__all__ = ["Executable"]
+__all__ = ["Executable", "pooled"]
 
 
 class Executable:
@@ -94,11 +95,26 @@ class Executable:
 
         return run
 
-    def scratch(self) -> list[np.ndarray]:
-        """Buffers for one `bind`."""
-        return self._plan.scratch()
+    def scratch(self, pool: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Buffers for one `bind`, from a pool of the sizes `pooled` if one is given."""
+        return self._plan.scratch(pool)
 
     @property
     def buffer_bytes(self) -> int:
         """Bytes of the buffers of one lease."""
         return sum(self._plan.slots)
+
+    @property
+    def made_bytes(self) -> int:
+        """Bytes of what a run makes beside its buffers."""
+        return self._plan.made
+
+    def clear(self) -> None:
+        """Forget the buffers that wait for another call."""
+        self._free.clear()
+
+
+def pooled(executables: Sequence[Executable]) -> list[int]:
+    """Sizes in bytes of buffers that serve each of these as its `scratch`, as long as no two run at once."""
+    sizes = (sorted(executable._plan.slots, reverse=True) for executable in executables)
+    return [max(ranked) for ranked in zip_longest(*sizes, fillvalue=0)]

@@ -33,6 +33,9 @@ class Plan:
         self.names: dict[Var, str] = {}
         self.globals: dict[str, Any] = {"copyto": np.copyto}
         self.slots: list[int] = []
+        self.made = (
+            0  # bytes of what NumPy calls make themselves, all of which lives until the function returns
+        )
         self.bindings: list[tuple[str, Callable[[dict[str, Any]], Any]]] = []
         self.lines: list[str] = []
         self.static: set[Var] = set()
@@ -377,6 +380,7 @@ class Plan:
             target = f"t{len(self.lines)}_{len(targets)}"
             self.names[var] = target
             targets.append(target)
+            self.made += var.type.size * var.type.dtype.itemsize
         unpacked = "".join(f"{target}, " for target in targets) if eq.primitive.multiple else targets[0] + " "
         self.lines.append(f"{unpacked}= {text}")
         for var in eq.outputs:
@@ -395,9 +399,13 @@ class Plan:
         arguments = ", ".join(self.streamed if self.closed else [*self.inputs, *self.outputs])
         return "\n    ".join([f"def run({arguments}):", *(self.lines or ["pass"])]) + "\n"
 
-    def scratch(self) -> list[np.ndarray]:
-        """Buffers of its own."""
-        return [np.zeros(size, np.uint8) for size in self.slots]
+    def scratch(self, pool: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Buffers for one `bind`: of its own, or from a `pool` whose n-th largest is not below its own n-th largest."""
+        if pool is None:
+            return [np.zeros(size, np.uint8) for size in self.slots]
+        order = sorted(range(len(self.slots)), key=self.slots.__getitem__, reverse=True)
+        found = {number: pool[rank][: self.slots[number]] for rank, number in enumerate(order)}
+        return [found[number] for number in range(len(order))]
 
     def bind(
         self,
@@ -414,7 +422,9 @@ class Plan:
         for name, make in self.bindings:
             scope[name] = make(scope)
         exec(code, scope)
-        return scope["run"]
+        return scope.pop(
+            "run"
+        )  # else function and scope refer to each other, and buffers wait for the collector
 
 
 def _flat(eq: Equation) -> bool:
