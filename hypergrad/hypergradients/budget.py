@@ -68,7 +68,7 @@ def fit(costs: Costs, steps: int, memory: int | None, checkpoints: int | None, w
     for count in _counts(steps):
         length = -(-steps // count)
         count = -(-steps // length)
-        room = budget - costs.fixed - length * costs.step
+        room = budget - costs.space(Blocks(steps, length, 1)) - length * costs.step
         slots = 1 if count == 1 else min(int(room // max(costs.state, 1)), count)
         blocks = Blocks(steps, length, slots)
         if room < 0 or slots < 1 or costs.bytes(blocks) > budget:
@@ -91,7 +91,7 @@ def _within(costs: Costs, blocks: Blocks, memory: int | None, what: str, remedy:
     if memory is not None and needed > memory:
         raise DerivativeError(
             f"{what} may keep {exact(memory)}, but this problem needs {exact(needed)}, "
-            f"{size(costs.fixed)} of them work space and {size(costs.state)} for each state; give {remedy}"
+            f"{size(costs.space(blocks))} of them work space and {size(costs.state)} for each state; give {remedy}"
         )
 
 

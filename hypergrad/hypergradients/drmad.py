@@ -18,7 +18,7 @@ from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.trust import Growth, adjoint_growth
-from hypergrad.unroll.reversal import costs
+from hypergrad.unroll.reversal import Costs
 from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
@@ -64,7 +64,7 @@ class DrMAD(Method):
         )
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
-        plain = costs(trajectory).plain
+        plain = Costs(trajectory).plain
         back = nominal_seconds(trajectory.code.backward.program)
         steps = trajectory.steps
         lines = min(int(self.knots) - 1, steps)

@@ -19,7 +19,7 @@ from hypergrad.hypergradients.budget import parse_bytes
 from hypergrad.hypergradients.plan import Plan, exact
 from hypergrad.hypergradients.trust import tangent_growth
 from hypergrad.unroll.curve import curve_positions
-from hypergrad.unroll.reversal import costs
+from hypergrad.unroll.reversal import Costs
 from hypergrad.unroll.tangents import Directions, Tangents
 from hypergrad.unroll.trajectory import Trajectory, row_norms
 
@@ -83,7 +83,7 @@ class Forward(Method):
         what = f"forward mode with {count} tangent{'s' * (count != 1)}"
         if len(parts) > 1:
             what += f" in {len(parts)} training runs of up to {len(parts[0])}"
-        steps, plain = trajectory.steps, costs(trajectory).plain
+        steps, plain = trajectory.steps, Costs(trajectory).plain
         seconds = sum(nominal_seconds(trajectory.code.jvp(len(part), False).program) for part in parts)
         forward = trajectory.settling + (0 if parts else steps)
         factor = forward / steps + max(seconds / plain, len(parts))

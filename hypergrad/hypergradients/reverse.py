@@ -26,7 +26,7 @@ from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import UNBOUNDED, check_checkpoints, fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.trust import adjoint_growth
-from hypergrad.unroll.reversal import Blocks, costs, online_steps, reverse_run
+from hypergrad.unroll.reversal import Blocks, Costs, online_steps, reverse_run
 from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
@@ -58,9 +58,9 @@ class Reverse(Method):
         parse_bytes(self.memory, "Reverse")
         check_checkpoints(self.checkpoints, "Reverse")
 
-    def _blocks(self, trajectory: Trajectory) -> Blocks:
+    def _blocks(self, trajectory: Trajectory, price: Costs) -> Blocks:
         budget = parse_bytes(self.memory, "Reverse")
-        return fit(costs(trajectory), trajectory.steps, budget, self.checkpoints, str(self))
+        return fit(price, trajectory.steps, budget, self.checkpoints, str(self))
 
     def __str__(self) -> str:
         given = [
@@ -71,7 +71,8 @@ class Reverse(Method):
         return f"Reverse({', '.join(given)})"
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
-        blocks, price = self._blocks(trajectory), costs(trajectory)
+        price = Costs(trajectory)
+        blocks = self._blocks(trajectory, price)
         known = blocks.forward_steps + blocks.kept_steps
         forward = known if trajectory.stopper is None else online_steps(blocks)
         return Plan(
@@ -99,7 +100,8 @@ class Reverse(Method):
         """
         began = time.perf_counter()
         losses = trajectory.curve(curve)
-        blocks, price = self._blocks(trajectory), costs(trajectory)
+        price = Costs(trajectory)
+        blocks = self._blocks(trajectory, price)
         stop = None if enough is None else partial(_with_curve, enough, losses)
         run = reverse_run(trajectory, blocks, losses, enough=stop)
         gradients, growth = None, None
@@ -128,7 +130,7 @@ class Reverse(Method):
         if self.checkpoints is not None:
             return False
         budget, steps = parse_bytes(self.memory, "Reverse"), trajectory.steps
-        return costs(trajectory).bytes(Blocks(steps, steps, 1)) <= (UNBOUNDED if budget is None else budget)
+        return Costs(trajectory).bytes(Blocks(steps, steps, 1)) <= (UNBOUNDED if budget is None else budget)
 
 
 def _with_curve(

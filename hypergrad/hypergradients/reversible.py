@@ -27,7 +27,7 @@ from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.optim.exact import DECAYS, Exact, MomentumForm, OutOfRange, planned_bytes, units
 from hypergrad.unroll.problem import BilevelProblem
 from hypergrad.unroll.rates import rate_table
-from hypergrad.unroll.reversal import costs
+from hypergrad.unroll.reversal import Costs
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 
 __all__ = ["Reversible"]
@@ -80,7 +80,7 @@ class Reversible(Method):
         steps, solves = trajectory.steps, 0 if form.direct is None else self.iterations
         _, halvings = units(form.decay)
         bits = float(halvings.mean(axis=0) @ sizes / sum(sizes))
-        price, kept = costs(trajectory), _slotless(trajectory.code.cut.early)
+        price, kept = Costs(trajectory), _slotless(trajectory.code.cut.early)
         again = price.late if kept else nominal_seconds(trajectory.code.backward.program)
         runs = 2 + 2 * solves
         seconds = (
@@ -280,7 +280,7 @@ def _residuals(trajectory: Trajectory) -> list[ArrayType]:
 def _fixed(trajectory: Trajectory, form: MomentumForm) -> int:
     """Bytes of work space: integers, residuals, rates, and what every reverse run has."""
     kept = sum(type.size * type.dtype.itemsize for type in _residuals(trajectory))
-    return costs(trajectory).fixed + kept + 4 * 8 * trajectory.code.start_layout.size + 6 * form.decay.nbytes
+    return Costs(trajectory).fixed + kept + 4 * 8 * trajectory.code.start_layout.size + 6 * form.decay.nbytes
 
 
 def _form(trajectory: Trajectory) -> tuple[MomentumForm, list[int]]:

@@ -19,7 +19,7 @@ from hypergrad.hypergradients.budget import fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
 from hypergrad.hypergradients.reverse import describe
 from hypergrad.hypergradients.trust import adjoint_growth
-from hypergrad.unroll.reversal import Blocks, costs, reverse_run
+from hypergrad.unroll.reversal import Blocks, Costs, reverse_run
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["Truncated"]
@@ -50,12 +50,13 @@ class Truncated(Method):
     def __str__(self) -> str:
         return f"Truncated(steps={self.steps}{'' if self.memory is None else f', memory={self.memory!r}'})"
 
-    def _blocks(self, trajectory: Trajectory) -> Blocks:
+    def _blocks(self, trajectory: Trajectory, price: Costs) -> Blocks:
         steps = min(int(self.steps), trajectory.steps)
-        return fit(costs(trajectory), steps, parse_bytes(self.memory, "Truncated"), None, str(self))
+        return fit(price, steps, parse_bytes(self.memory, "Truncated"), None, str(self))
 
     def plan(self, trajectory: Trajectory, wrt: Sequence[bool]) -> Plan:
-        blocks, price = self._blocks(trajectory), costs(trajectory)
+        price = Costs(trajectory)
+        blocks = self._blocks(trajectory, price)
         before = trajectory.steps - blocks.steps
         plainly = trajectory.settling + before
         return Plan(
@@ -72,7 +73,8 @@ class Truncated(Method):
         began = time.perf_counter()
         losses = trajectory.curve(curve)
         trajectory.settle()
-        blocks, price = self._blocks(trajectory), costs(trajectory)
+        price = Costs(trajectory)
+        blocks = self._blocks(trajectory, price)
         before = trajectory.steps - blocks.steps
         run = reverse_run(trajectory, blocks, losses, before)
         decay, growth = float("nan"), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,11 @@ class Layout:
     shapes: tuple[tuple[int, ...], ...]
     dtype: np.dtype
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         return tuple(int(np.prod(shape, dtype=np.int64)) for shape in self.shapes)
 
-    @property
+    @cached_property
     def size(self) -> int:
         return sum(self.sizes)
 

@@ -16,10 +16,10 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from hypergrad.ad.cost import nominal_seconds
 from hypergrad.ad.program import ArrayType
 from hypergrad.unroll.arena import leased
 from hypergrad.unroll.checkpoint import Checkpoint, OnlineStore, forward_runs, online_runs, revolve
@@ -27,7 +27,7 @@ from hypergrad.unroll.runner import Runner
 from hypergrad.unroll.trajectory import Adjoint, Trajectory
 from hypergrad.unroll.workspace import code_bytes, pool_sizes, work_bytes
 
-__all__ = ["Blocks", "Costs", "Reversed", "costs", "online_steps", "reverse_run"]
+__all__ = ["Blocks", "Costs", "Reversed", "online_steps", "reverse_run"]
 
 _LOOP = 1e-6  # nominal seconds of the loop around one step
 
@@ -73,29 +73,46 @@ def online_steps(blocks: Blocks) -> int:
     return first + again + (blocks.steps - last if blocks.length > 1 else 0)
 
 
-@dataclass(frozen=True)
 class Costs:
-    """Predicted costs of one step.
+    """Predicted costs of a step of a problem; each is found when it is first asked for.
 
     Attributes:
         plain, kept, late: nominal seconds of a plain step, of one that keeps residuals, and of its vjp.
         state, residuals: bytes of a state, and of what one step keeps beside it.
-        fixed: bytes of work space, however long the run.
-        code: bytes of the compiled programs themselves, about.
     """
 
-    plain: float
-    kept: float
-    late: float
-    state: int
-    residuals: int
-    fixed: int
-    code: int = 0
+    def __init__(self, trajectory: Trajectory) -> None:
+        code = trajectory.code
+        self._of = trajectory
+        plain, kept, late = code.prices
+        self.plain, self.kept, self.late = plain + _LOOP, kept + _LOOP, late + 2 * _LOOP
+        self.state = code.layout.size * code.layout.dtype.itemsize
+        self.residuals = code.cut.bytes
+
+    @cached_property
+    def fixed(self) -> int:
+        """Bytes of work space, however long the run."""
+        return work_bytes(self._of, plain=True)
+
+    @cached_property
+    def fixed_whole(self) -> int:
+        """The same where all steps are one block, so that none runs plainly."""
+        return work_bytes(self._of, plain=False)
+
+    @cached_property
+    def code(self) -> int:
+        """Bytes of the compiled programs themselves, about."""
+        return code_bytes(self._of)
+
+    def space(self, blocks: Blocks) -> int:
+        """Bytes of work space of a run."""
+        whole = blocks.count == 1 and blocks.steps == self._of.steps and self._of.stopper is None
+        return self.fixed_whole if whole else self.fixed
 
     def bytes(self, blocks: Blocks) -> int:
         """Kept by a run, at its peak."""
         slots = blocks.slots if blocks.count > 1 else 0
-        return self.fixed + slots * self.state + min(blocks.length, blocks.steps) * self.step
+        return self.space(blocks) + slots * self.state + min(blocks.length, blocks.steps) * self.step
 
     @property
     def step(self) -> int:
@@ -105,22 +122,6 @@ class Costs:
     def seconds(self, blocks: Blocks) -> float:
         """Nominal seconds of a run."""
         return blocks.forward_steps * self.plain + blocks.steps * (self.kept + self.late)
-
-
-def costs(trajectory: Trajectory) -> Costs:
-    """What a step of this problem costs."""
-    code = trajectory.code
-    plain, kept, late = code.forward(False, False), code.forward(True, False), code.backward_kept
-    state = code.layout.size * code.layout.dtype.itemsize
-    return Costs(
-        nominal_seconds(plain.program) + _LOOP,
-        nominal_seconds(kept.program) + _LOOP,
-        nominal_seconds(late.program) + 2 * _LOOP,
-        state,
-        code.cut.bytes,
-        work_bytes(trajectory),
-        code_bytes(trajectory),
-    )
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ def reverse_run(
         ArrayType((length, width), dtype),
         *trajectory.kept(length),
     ]
-    pool = [np.zeros(size, np.uint8) for size in pool_sizes(trajectory, not np.isnan(losses).all())]
+    plainly = blocks.count > 1 or started > 0
+    sizes = pool_sizes(trajectory, set(np.unique(~np.isnan(losses)).tolist()), plainly)
+    pool = [np.zeros(size, np.uint8) for size in sizes]
     plain = Runner(trajectory, curve=losses, pool=pool)
     plain.load(trajectory.initial())
     with leased(types) as (stored, states, *residuals), np.errstate(all="ignore"):

@@ -19,8 +19,9 @@ from hypergrad import tree
 from hypergrad.ad.api import value_and_grad
 from hypergrad.ad.backends.numpy import Executable
 from hypergrad.ad.batching import batched
+from hypergrad.ad.cost import nominal_seconds
 from hypergrad.ad.forward import evaluate, jvp_program
-from hypergrad.ad.optimize import optimize, prune
+from hypergrad.ad.optimize import lower, optimize, prune
 from hypergrad.ad.partition import Cut, cut, hoist
 from hypergrad.ad.primitives.linear import broadcast_to, convert, reshape, stop_gradient
 from hypergrad.ad.program import ArrayType, Program
@@ -274,6 +275,15 @@ class Compiled:
     def cut(self) -> Cut:
         """`joint` in two parts: before s̄' is known, and after."""
         return cut(self.joint, late=1, outputs=2)
+
+    @cached_property
+    def prices(self) -> tuple[float, float, float]:
+        """Nominal seconds of a plain step, of one that keeps residuals, and of its vjp."""
+        step = Program(self.step.inputs, self.step.equations, self.step.outputs[:1], self.step.name)
+        early = self.cut.early
+        kept = Program(early.inputs, early.equations, (early.outputs[0], *early.outputs[2:]), early.name)
+        plain, forward = (nominal_seconds(lower(prune(program))) for program in (step, kept))
+        return plain, forward, nominal_seconds(lower(self.cut.late))
 
     @cached_property
     def _forward(self) -> dict[tuple[bool, bool], Executable]:

@@ -26,6 +26,7 @@ from hypergrad.unroll.stopping import Stopper
 
 __all__ = ["Adjoint", "Trajectory", "drawn", "row_norms"]
 
+_LOOKS = 64
 _MUCH = 1 << 20  # bytes that an outer loss gives back before the backward run
 
 
@@ -237,7 +238,13 @@ class Trajectory:
 
     def norm(self, vector: np.ndarray) -> Any:
         """Norm of a state vector, or of its cotangent, over what `init` returned."""
-        return float(row_norms(vector[None, : self.code.start_layout.size])[0])
+        part = vector[: self.code.start_layout.size]
+        square = float(part @ part)
+        if (
+            1e-30 < square < 1e30
+        ):  # far from where squares overflow or vanish, in any dtype but half precision
+            return square**0.5
+        return float(row_norms(part[None])[0])
 
     def params(self, state: np.ndarray) -> Any:
         """What training returns: the parameters of a state vector, as arrays of their own."""
@@ -248,7 +255,7 @@ class Adjoint:
     """Cotangents carried backwards: s̄ of the state, r̄ of each row of rates, c̄ summed over steps.
 
     Attributes:
-        looks: (t, norm of s̄_t, norm of s_t), each over the parameters, at some 200 steps, the last first.
+        looks: (t, norm of s̄_t, norm of s_t), each over the parameters, at some 64 steps, the last first.
 
     Args:
         after: s_stop, the state where the backward run begins.
@@ -293,14 +300,13 @@ class Adjoint:
             self._runs.append(executable.bind(inputs, outputs, scratch))
         self._here = 1
         self._watched = np.zeros(of.steps + 1, bool)
-        self._watched[curve_positions(of.steps + 1)] = True
+        self._watched[curve_positions(of.steps + 1, _LOOKS)] = True
         self.looks: list[tuple[int, Any, Any]] = []
         self._look(of.steps)
 
     def _look(self, t: int) -> None:
-        with np.errstate(all="ignore"):
-            adjoint, state = (self._of.norm(vectors[self._here]) for vectors in (self._cts, self._states))
-        self.looks.append((t, adjoint, state))
+        norm, here = self._of.norm, self._here
+        self.looks.append((t, norm(self._cts[here]), norm(self._states[here])))
 
     @property
     def state(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypergrad.ad.backends.numpy import Executable, pooled
 from hypergrad.ad.program import Program, Var
+from hypergrad.unroll.curve import CURVE_POINTS
 
 __all__ = ["code_bytes", "pool_sizes", "work_bytes"]
 
@@ -18,25 +19,32 @@ _STEP = 12  # bytes a step of the curve, and of what marks where it is taken
 _EQUATION = 6500  # bytes an equation of Python objects, measured on networks of 4 to 31 layers
 
 
-def pool_sizes(trajectory: Any, loss: bool) -> list[int]:
+def pool_sizes(trajectory: Any, taken: set[bool], plain: bool) -> list[int]:
     """Sizes in bytes of the buffers that the steps and the vjp of one run share.
 
     Args:
-        loss: whether some steps take the inner loss.
+        taken: whether steps take the inner loss: all, none, or {False, True}.
+        plain: whether some steps run without keeping residuals.
     """
-    steps = [_code(trajectory, keep, taken) for keep in (False, True) for taken in {False, loss}]
-    return pooled([*steps, trajectory.code.backward_kept])
+    code = trajectory.code
+    steps = [code.forward(keep, loss) for keep in (True, *((False,) if plain else ())) for loss in taken]
+    return pooled([*steps, code.backward_kept])
 
 
-def work_bytes(trajectory: Any) -> int:
-    """Bytes of arrays beside slots and blocks, of one run or of several together."""
+def work_bytes(trajectory: Any, plain: bool) -> int:
+    """Bytes of arrays beside slots and blocks, of one run or of several together.
+
+    Args:
+        plain: as in `pool_sizes`.
+    """
     code, one = trajectory.code, trajectory.one.code
     state = code.layout.size * code.layout.dtype.itemsize
     hyper = sum(value.nbytes for value in trajectory.values)
     rates = trajectory.rows.nbytes + trajectory.invariants.nbytes
-    steps = [_code(trajectory, False, False), _code(trajectory, True, False), code.backward_kept]
+    loss = code.has_loss and trajectory.limit <= CURVE_POINTS  # most steps of longer runs do not take it
+    steps = [code.forward(True, loss), code.backward_kept, *([code.forward(False, loss)] if plain else ())]
     made = max(executable.made_bytes for executable in steps)
-    pool = sum(pool_sizes(trajectory, False)) + _beside(code.step)
+    pool = sum(pool_sizes(trajectory, {loss}, plain)) + (0 if loss else _beside(code.step))
     always = (
         sum(array.nbytes for array in trajectory.held)
         + _STEP * trajectory.limit
@@ -54,14 +62,9 @@ def work_bytes(trajectory: Any) -> int:
 def code_bytes(trajectory: Any) -> int:
     """Bytes that compiled programs take, about; the steps that take the inner loss are programs of their own."""
     code, one = trajectory.code, trajectory.one.code
-    twice = [_code(trajectory, False, False), _code(trajectory, True, False)]
-    found = [*twice, *twice, code.backward_kept, one.outer_executable, one.outside, one.outside_vjp]
-    return _EQUATION * sum(len(executable.program.equations) for executable in found)
-
-
-def _code(trajectory: Any, keep: bool, loss: bool) -> Executable:
-    found: Executable = trajectory.code.forward(keep, loss)
-    return found
+    twice = [code.step, code.cut.early]
+    found = [*twice, *twice, code.cut.late, one.outer, one.rows, one.invariants]
+    return _EQUATION * sum(len(program.equations) for program in found)
 
 
 def _called(executable: Executable) -> int:
