@@ -34,6 +34,8 @@ from hypergrad.errors import DerivativeError, RangeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude, disconnected
 from hypergrad.hypergradients.perturbation import Coordinate, Mean, best_weight, coordinates, directions
 from hypergrad.hypergradients.plan import Plan
+from hypergrad.optim.base import keys_of
+from hypergrad.unroll.problem import BilevelProblem
 from hypergrad.unroll.trajectory import Trajectory
 
 __all__ = ["Evolution", "EvolutionResult"]
@@ -62,7 +64,8 @@ class Evolution(Method):
 
     Attributes:
         sigma: scale of the perturbations, one number or a dict of one a name ("lr", "opt/lr"). Relative: a leaf
-            of one sign is multiplied by e^{σε}; one of zeros and signs gets σ times its root mean square.
+            of one sign is multiplied by e^{σε}, one that is read as momentum or betas has h/(1 - h) so multiplied;
+            one of zeros and signs gets σ times its root mean square.
         pairs: P >= 2; the relative error is about sqrt(d / P) for d hyperparameter entries.
         unroll: K, steps between fresh perturbations: persistent ES; None: one perturbation for all T.
         combine: a method, such as `Reverse()`, whose gradients at the perturbed hyperparameters are mixed in.
@@ -135,7 +138,11 @@ class Evolution(Method):
             raise DerivativeError(
                 "Evolution perturbs anew over all steps, but this problem may stop early; leave out unroll or stop"
             )
-        return coordinates(trajectory.hyper, _asked(trajectory, wrt), self.sigma)
+        factors: set[str] = set()
+        if isinstance(trajectory.problem, BilevelProblem):
+            optimizer = trajectory.problem.optimizer
+            factors = {key for name in optimizer.factors for key in keys_of(optimizer.rates()[name])}
+        return coordinates(trajectory.hyper, _asked(trajectory, wrt), self.sigma, factors)
 
     def _bytes(self, trajectory: Trajectory, wrt: Sequence[bool]) -> int:
         entries = sum(v.size for v, m in zip(trajectory.values, _asked(trajectory, wrt), strict=True) if m)

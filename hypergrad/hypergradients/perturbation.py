@@ -1,15 +1,17 @@
 """Gaussian perturbations of hyperparameters, and what is estimated from pairs of them.
 
-Notation: h one leaf of the hyperparameters, ψ(h) its coordinate, σ its scale, ε ~ N(0, I). A leaf whose entries all
-have one sign is perturbed in ψ = log|h|, h e^{σε}, so that it keeps its sign; any other leaf in ψ = h, h + σε.
+Notation: h one leaf of the hyperparameters, ψ(h) its coordinate, σ its scale, ε ~ N(0, I). A leaf that the optimiser
+reads as a decay factor (momentum, betas) and that lies in (0, 1) is perturbed in ψ = log h/(1 - h), so that it stays
+there; any other whose entries all have one sign in ψ = log|h|, h e^{σε}, so that it keeps its sign; the rest in ψ = h,
+h + σε.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,33 +28,40 @@ class Coordinate:
     Attributes:
         value: h, float64.
         sigma: σ, in units of ψ.
-        log: ψ = log|h|, else ψ = h.
+        kind: "logit": ψ = log h/(1 - h); "log": ψ = log|h|; "plain": ψ = h.
     """
 
     value: np.ndarray
     sigma: float
-    log: bool
+    kind: Literal["logit", "log", "plain"]
 
     def at(self, epsilon: np.ndarray) -> np.ndarray:
         """h(ψ + σε)."""
         moved = self.sigma * epsilon
-        return self.value * np.exp(moved) if self.log else self.value + moved
+        if self.kind == "logit":
+            return self.value / (self.value + (1.0 - self.value) * np.exp(-moved))
+        return self.value * np.exp(moved) if self.kind == "log" else self.value + moved
 
     def natural(self, slope: np.ndarray) -> np.ndarray:
-        """From a derivative by ψ to one by h, at the unperturbed leaf: dψ/dh = 1/h, or 1."""
-        return slope / self.value if self.log else slope
+        """From a derivative by ψ to one by h, at the unperturbed leaf."""
+        return slope / self._rate(self.value)
 
     def pathwise(self, gradient: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
         """From a derivative by h(ψ + σε), at that point, to one by ψ."""
-        return gradient * self.at(epsilon) if self.log else gradient
+        return gradient * self._rate(self.at(epsilon))
+
+    def _rate(self, h: np.ndarray) -> Any:
+        """dh/dψ."""
+        return h * (1.0 - h) if self.kind == "logit" else h if self.kind == "log" else 1.0
 
 
 def coordinates(
-    hyper: Hyper, moved: Sequence[bool], sigma: float | Mapping[str, float]
+    hyper: Hyper, moved: Sequence[bool], sigma: float | Mapping[str, float], factors: Set[str] = frozenset()
 ) -> list[Coordinate | None]:
     """The coordinate of each float leaf; None where it is not `moved`.
 
     Args:
+        factors: names of the hyperparameters that the optimiser reads as decay factors.
         moved: for each float leaf, whether it is perturbed.
         sigma: relative scale, one number or one a name; a leaf that is neither positive nor negative throughout
             gets sigma times its root mean square, a leaf of zeros sigma itself.
@@ -73,9 +82,13 @@ def coordinates(
             continue
         value = np.asarray(leaf, np.float64)
         scale = _scale(sigma, path)
-        log = bool((value > 0).all() or (value < 0).all())
-        size = 1.0 if log else float(np.sqrt(np.mean(value**2))) or 1.0
-        found.append(Coordinate(value, scale * size, log))
+        if any(_covers(name, path) for name in factors) and bool(((value > 0) & (value < 1)).all()):
+            found.append(Coordinate(value, scale, "logit"))
+        elif bool((value > 0).all() or (value < 0).all()):
+            found.append(Coordinate(value, scale, "log"))
+        else:
+            size = float(np.sqrt(np.mean(value**2))) or 1.0
+            found.append(Coordinate(value, scale * size, "plain"))
     return found
 
 

@@ -32,6 +32,8 @@ class Adam(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("mean", "square")
     coupled: ClassVar[bool] = True
 
+    factors: ClassVar[tuple[str, ...]] = ("betas/0", "betas/1")
+
     lr: Rate = 1e-3
     betas: tuple[Rate, Rate] = (0.9, 0.999)
     eps: Rate = 1e-8

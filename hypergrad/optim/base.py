@@ -16,7 +16,7 @@ from hypergrad.errors import ProblemError, nearest
 from hypergrad.optim.exact import MomentumForm
 from hypergrad.optim.reader import Rate, Reader, Schedule
 
-__all__ = ["Optimizer", "Rate", "children", "decayed", "is_off", "lookup"]
+__all__ = ["Optimizer", "Rate", "children", "decayed", "is_off", "keys_of", "lookup"]
 
 
 class Optimizer(Reader, ABC):
@@ -28,6 +28,7 @@ class Optimizer(Reader, ABC):
     Attributes:
         options: fields that are no rates.
         initial: rates that are read once, for the first slots.
+        factors: rates that are decay factors, in [0, 1).
         coupled: whether a rate weight_decay enters through the gradient alone, as `decayed` has it, so that training
             descends the inner loss plus weight_decay/2 |w|².
         full_batch: whether every step must see the same rows.
@@ -38,6 +39,7 @@ class Optimizer(Reader, ABC):
     """
 
     initial: ClassVar[tuple[str, ...]] = ()
+    factors: ClassVar[tuple[str, ...]] = ()
     full_batch: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
     curvature: ClassVar[bool] = False
@@ -111,6 +113,13 @@ class Optimizer(Reader, ABC):
             slots: one vector for each of `slots`, of the length that `slot_sizes` says.
             rate: each a number, an array () or an array (n,).
         """
+
+
+def keys_of(rate: Rate) -> set[str]:
+    """The hyperparameters that a rate reads."""
+    if isinstance(rate, Schedule):
+        return {key for part in rate.rates().values() for key in keys_of(part)}
+    return {rate} if isinstance(rate, str) else set()
 
 
 def is_off(rate: Any) -> bool:

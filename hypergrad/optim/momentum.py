@@ -27,6 +27,8 @@ class Momentum(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
     coupled: ClassVar[bool] = True
 
+    factors: ClassVar[tuple[str, ...]] = ("momentum",)
+
     lr: Rate = 0.1
     momentum: Rate = 0.9
     weight_decay: Rate = 0.0

@@ -28,6 +28,8 @@ class Nesterov(Optimizer):
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
     coupled: ClassVar[bool] = True
 
+    factors: ClassVar[tuple[str, ...]] = ("momentum",)
+
     lr: Rate = 0.1
     momentum: Rate = 0.9
     weight_decay: Rate = 0.0

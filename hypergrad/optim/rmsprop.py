@@ -36,6 +36,8 @@ class RMSProp(Optimizer):
     options: ClassVar[tuple[str, ...]] = ("centered",)
     coupled: ClassVar[bool] = True
 
+    factors: ClassVar[tuple[str, ...]] = ("alpha", "momentum")
+
     lr: Rate = 0.01
     alpha: Rate = 0.99
     eps: Rate = 1e-8

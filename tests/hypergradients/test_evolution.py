@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import hypergrad as hg
-from hypergrad.hypergradients.perturbation import best_weight
+from hypergrad.hypergradients.base import chosen
+from hypergrad.hypergradients.perturbation import Coordinate, best_weight
+from hypergrad.hypergradients.prepare import unrolled
 
 CURVATURE = np.array([0.5, 1.0, 2.0])
 TARGET = np.array([0.3, -0.2, 0.9])
@@ -337,3 +339,39 @@ def test_runs_that_stop_early():
     ):
         with pytest.raises(hg.errors.DerivativeError, match="leave out unroll or stop"):
             call(problem, HPARAMS)
+
+
+def test_momentum_and_betas_stay_below_one(classifier, hparams):
+    """mu = 0.95 is perturbed in log mu/(1 - mu): no pair leaves (0, 1), and the slope is that of reverse mode."""
+    problem = classifier(batch_size=None, steps=40, optimizer=hg.optim.Momentum("lr", "mu"))
+    point = {**hparams, "lr": 0.02, "mu": 0.95}
+    method = hg.Evolution(sigma=0.02, pairs=400)
+    found = hg.hypergradient(problem, point, method=method, wrt="mu")
+    exact = hg.hypergradient(problem, point, wrt="mu").hypergradient["mu"]
+    assert found.stats["diverged_pairs"] == 0
+    assert abs(found.hypergradient["mu"] - exact) <= 4.0 * found.standard_error["mu"] + 0.02 * abs(exact)
+
+
+def test_a_decay_factor_has_a_logit_coordinate():
+    """dψ/dh = 1 / (h (1 - h)), and the pathwise slope is that of finite differences."""
+    place = Coordinate(np.array(0.9), 2.0, "logit")
+    for epsilon in (np.array(-3.0), np.array(0.4), np.array(3.0)):
+        moved = place.at(epsilon)
+        assert 0.0 < moved < 1.0
+        assert np.log(moved / (1 - moved)) == pytest.approx(np.log(9.0) + 2.0 * epsilon, rel=1e-12)
+        slope = (place.at(epsilon + 1e-6) - place.at(epsilon - 1e-6)) / (2e-6 * place.sigma)
+        assert place.pathwise(np.array(1.0), epsilon) == pytest.approx(slope, rel=1e-5)
+    assert place.natural(np.array(1.0)) == pytest.approx(1.0 / 0.09)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind"),
+    [(hg.optim.Momentum("lr", "mu"), "logit"), (hg.optim.Momentum("mu", "lr"), "log"), (None, "log")],
+)
+def test_only_what_is_read_as_a_decay_factor_has_one(classifier, hparams, optimizer, kind):
+    problem = classifier(**({} if optimizer is None else {"optimizer": optimizer}))
+    if optimizer is None:
+        problem = classifier(optimizer=hg.optim.SGD("mu"))
+    trajectory = unrolled(problem, hparams, 0)
+    places = hg.Evolution()._places(trajectory, chosen(trajectory, "mu"))
+    assert [place.kind for place in places if place is not None] == [kind]
