@@ -61,7 +61,7 @@ class Truncated(Method):
         plainly = trajectory.settling + before
         return Plan(
             str(self),
-            f"of the last {blocks.steps:,} steps, {describe(blocks)}",
+            f"of the last {blocks.steps:,} step{'s' * (blocks.steps > 1)}, {describe(blocks)}",
             trajectory.steps,
             price.bytes(blocks),
             plainly + blocks.forward_steps + blocks.kept_steps,
