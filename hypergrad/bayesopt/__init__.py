@@ -1,0 +1,1 @@
+"""Gaussian-process models of an outer loss, and what to evaluate next."""
