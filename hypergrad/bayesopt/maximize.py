@@ -1,0 +1,174 @@
+"""Where an acquisition function is largest in the unit cube, with some coordinates discrete.
+
+Candidates spread over the cube and around good points are scored at once; the best of them, kept apart, are refined
+by turns: quasi-Newton steps (L-BFGS-B, Byrd et al. 1995) in the continuous coordinates, then a local search in the
+discrete ones, one coordinate after the other, until neither gains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Cube", "maximize"]
+
+Surface = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+_FEW = 32  # values of a discrete coordinate that are all tried; of more, the nearest
+_APART = 1e-3  # largest distance along a coordinate at which two starts count as one
+
+
+@dataclass(frozen=True)
+class Cube:
+    """What the points of the unit cube may be.
+
+    Attributes:
+        choices: for each coordinate its values in [0, 1], ascending; None: all of [0, 1].
+        fixed: for each coordinate a value that it must keep; nan: none.
+    """
+
+    choices: tuple[np.ndarray | None, ...]
+    fixed: np.ndarray
+
+    @staticmethod
+    def of(choices: Sequence[np.ndarray | None], fixed: np.ndarray | None = None) -> Cube:
+        """A cube; nothing is fixed by default."""
+        none = np.full(len(choices), np.nan)
+        return Cube(tuple(choices), none if fixed is None else np.asarray(fixed, float))
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return len(self.choices)
+
+    @property
+    def continuous(self) -> np.ndarray:
+        """(d,) bool: coordinates that move freely."""
+        return np.array([c is None for c in self.choices], bool) & np.isnan(self.fixed)
+
+    def snapped(self, x: np.ndarray) -> np.ndarray:
+        """The nearest points of the cube, (q, d)."""
+        x = np.clip(np.array(x, float, ndmin=2), 0.0, 1.0)
+        for i, values in enumerate(self.choices):
+            if values is not None:
+                middle = 0.5 * (values[1:] + values[:-1])
+                x[:, i] = values[np.searchsorted(middle, x[:, i])]
+        held = ~np.isnan(self.fixed)
+        x[:, held] = self.fixed[held]
+        return x
+
+
+def maximize(
+    surface: Surface,
+    cube: Cube,
+    near: np.ndarray,
+    rng: np.random.Generator,
+    candidates: int = 512,
+    starts: int = 6,
+    iterations: int = 60,
+) -> tuple[np.ndarray, float]:
+    """The best point found, (d,), and the acquisition there.
+
+    Args:
+        surface: points (q, d) -> acquisition (q,) and its gradient (q, d).
+        near: good points, (k, d), around which half of the candidates lie.
+        rng: of the candidates; its state decides the answer.
+        candidates: points that are scored first.
+        starts: how many of them are refined.
+        iterations: of each quasi-Newton run.
+    """
+    points = cube.snapped(_spread(cube, near, rng, candidates))
+    scores, _ = surface(points)
+    scores = np.where(np.isfinite(scores), scores, -np.inf)
+    chosen: list[np.ndarray] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if all(np.abs(points[i] - other).max(initial=0.0) > _APART for other in chosen):
+            chosen.append(points[i])
+        if len(chosen) == starts:
+            break
+    best, value = points[int(np.argmax(scores))], float(scores.max())
+    for start in chosen:
+        x, found = _refined(surface, cube, start, iterations)
+        if found > value:
+            best, value = x, found
+    return best, value
+
+
+def _spread(cube: Cube, near: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Candidates: uniform ones, and perturbations of `near` at scales from 0.1 to 0.001, some coordinates kept."""
+    d = cube.dimension
+    near = np.reshape(near, (-1, d))
+    local = count // 2 if len(near) else 0
+    anywhere = rng.random((count - local, d))
+    if not local:
+        return anywhere
+    centre = near[rng.integers(len(near), size=local)]
+    scale = 10.0 ** -rng.uniform(1.0, 3.0, (local, 1))
+    moved = rng.random((local, d)) < max(0.3, min(1.0, 4.0 / max(d, 1)))
+    jump = np.where(cube.continuous, centre + scale * rng.standard_normal((local, d)), rng.random((local, d)))
+    return np.concatenate([anywhere, near, np.where(moved, jump, centre)])
+
+
+def _refined(surface: Surface, cube: Cube, x: np.ndarray, iterations: int) -> tuple[np.ndarray, float]:
+    """Continuous and discrete moves by turns, until neither gains."""
+    value = float(surface(x[None])[0][0])
+    for _ in range(4):
+        moved, found = _continuous(surface, cube, x, value, iterations)
+        moved, found = _discrete(surface, cube, moved, found)
+        gained = found - value
+        x, value = moved, found
+        if not gained > 1e-9 * (1.0 + abs(value)) or cube.continuous.all():
+            break
+    return x, value
+
+
+def _continuous(
+    surface: Surface, cube: Cube, x: np.ndarray, value: float, iterations: int
+) -> tuple[np.ndarray, float]:
+    from scipy.optimize import minimize
+
+    free = np.flatnonzero(cube.continuous)
+    if not free.size:
+        return x, value
+
+    def negative(part: np.ndarray) -> tuple[float, np.ndarray]:
+        point = x.copy()
+        point[free] = part
+        found, slope = surface(point[None])
+        if not np.isfinite(found[0]):
+            return 1e300, np.zeros(free.size)
+        return -float(found[0]), -slope[0, free]
+
+    ended = minimize(
+        negative, x[free], jac=True, method="L-BFGS-B", bounds=[(0.0, 1.0)] * free.size,
+        options={"maxiter": iterations, "maxcor": 10, "ftol": 1e-10},
+    )  # fmt: skip
+    if not -ended.fun > value:
+        return x, value
+    moved = x.copy()
+    moved[free] = np.clip(ended.x, 0.0, 1.0)
+    return moved, -float(ended.fun)
+
+
+def _discrete(surface: Surface, cube: Cube, x: np.ndarray, value: float) -> tuple[np.ndarray, float]:
+    """Each discrete coordinate in turn takes its best value, until none changes."""
+    loose = [
+        i for i, c in enumerate(cube.choices) if c is not None and np.isnan(cube.fixed[i]) and c.size > 1
+    ]
+    changed = bool(loose)
+    while changed:
+        changed = False
+        for i in loose:
+            values = cube.choices[i]
+            assert values is not None
+            if values.size > _FEW:
+                values = values[np.argsort(np.abs(values - x[i]), kind="stable")[:_FEW]]
+            points = np.repeat(x[None], values.size, axis=0)
+            points[:, i] = values
+            scores, _ = surface(points)
+            j = int(np.argmax(np.where(np.isfinite(scores), scores, -np.inf)))
+            if scores[j] > value + 1e-12 * (1.0 + abs(value)):
+                x, value, changed = points[j], float(scores[j]), True
+    return x, value
