@@ -74,7 +74,8 @@ class Hyperparameters:
         """Raises ShapeError or DataError where they do not fit the kernel."""
         if np.shape(self.lengthscales) != (kernel.scales,):
             raise ShapeError(
-                f"this kernel has {kernel.scales} length-scales, and lengthscales has the shape {np.shape(self.lengthscales)}"
+                f"this kernel has {kernel.scales} length-scales, and lengthscales has the shape "
+                f"{np.shape(self.lengthscales)}"
             )
         positive = [*np.asarray(self.lengthscales).tolist(), self.signal]
         if not all(math.isfinite(e) and e > 0.0 for e in positive):

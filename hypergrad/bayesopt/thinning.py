@@ -32,9 +32,7 @@ def promise(values: np.ndarray) -> np.ndarray:
     return 4.0 ** (-2.0 * rank / max(len(values) - 1, 1))
 
 
-def choose_derivatives(
-    kernel: Kernel, theta: Hyperparameters, data: Observations, count: int
-) -> np.ndarray:
+def choose_derivatives(kernel: Kernel, theta: Hyperparameters, data: Observations, count: int) -> np.ndarray:
     """Index (at most `count`,) of the derivative rows that tell most, best first.
 
     At most max(3 count, 300) rows, those with the largest prior score, take part in the greedy choice, which costs

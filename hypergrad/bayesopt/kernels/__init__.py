@@ -1,4 +1,4 @@
-"""Kernels with derivative observations: a profile (KERNELS) of a distance that is a sum over coordinates (COORDINATES)."""
+"""Kernels with derivative rows: a profile (KERNELS) of a distance that is a sum over coordinates (COORDINATES)."""
 
 from __future__ import annotations
 

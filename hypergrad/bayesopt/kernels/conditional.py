@@ -1,10 +1,11 @@
 """A number that exists only under a condition (``active_if``).
 
-The coordinate is embedded in the plane: x active goes to (x, 0), inactive to (1/2, 1), the centre of the unit interval
-on a level of its own. With one length-scale ℓ along the number and one λ across the levels, two active numbers differ by
-(x − y)²/ℓ², two inactive ones not at all, and an active and an inactive one by (x − 1/2)²/ℓ² + 1/λ². A squared Euclidean
-distance, so the kernel stays positive definite. (Compare the arc kernel of Swersky et al. 2014, whose embedding is an arc
-with the inactive point at its centre; ours keeps the derivative rows of active numbers those of an ordinary number.)
+The coordinate is embedded in the plane: x active goes to (x, 0), inactive to (1/2, 1), the centre of the unit
+interval on a level of its own. With one length-scale ℓ along the number and one λ across the levels, two active numbers
+differ by (x − y)²/ℓ², two inactive ones not at all, and an active and an inactive one by (x − 1/2)²/ℓ² + 1/λ². A
+squared Euclidean distance, so the kernel stays positive definite. (Compare the arc kernel of Swersky et al. 2014, whose
+embedding is an arc with the inactive point at its centre; ours keeps the derivative rows of active numbers those of an
+ordinary number.)
 """
 
 from __future__ import annotations
