@@ -139,7 +139,7 @@ class Float:
         first, last = self._ends()
         if self.log:
             return math.exp(0.5 * (first + last))
-        return float(self._natural(np.float64(0.5 * first + 0.5 * last)))
+        return float(self._natural(np.asarray(0.5 * first + 0.5 * last)))
 
     def _position(self, array: np.ndarray) -> np.ndarray:
         first, last = self._ends()  # halves, so that high - low cannot overflow
