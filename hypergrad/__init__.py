@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         online,
         train,
     )
-    from hypergrad.space import Categorical, Float, Int, Space
+    from hypergrad.space import Categorical, Float, Int, Ordinal, Space
     from hypergrad.study import Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
     from hypergrad.unroll.stopping import EarlyStopping
@@ -49,6 +49,7 @@ __all__ = [
     "HypergradientResult",
     "Implicit",
     "Int",
+    "Ordinal",
     "Reverse",
     "Reversible",
     "Space",
@@ -128,7 +129,7 @@ _HOMES = {
         "online",
         "train",
     ),
-    "hypergrad.space": ("Categorical", "Float", "Int", "Space"),
+    "hypergrad.space": ("Categorical", "Float", "Int", "Ordinal", "Space"),
     "hypergrad.study": ("Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
     "hypergrad.unroll.stopping": ("EarlyStopping",),

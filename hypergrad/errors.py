@@ -15,6 +15,7 @@
     ├── DataError (ValueError)              a table that cannot be learned from
     ├── UnknownNameError (LookupError)      a name that no registry holds
     ├── StudyError (ValueError)             a study used against its own record
+    │   └── ExhaustedError                  every configuration of a finite space has been tried
     └── StoreError (OSError)                the file of studies is unreadable, locked, full or corrupt
 
 Every message says what was expected, what was got, and what to do.
@@ -28,6 +29,7 @@ from collections.abc import Iterable
 __all__ = [
     "DataError",
     "DerivativeError",
+    "ExhaustedError",
     "HypergradError",
     "NonFiniteError",
     "ProblemError",
@@ -95,6 +97,10 @@ class UnknownNameError(HypergradError, LookupError):
 
 class StudyError(HypergradError, ValueError):
     """A study used against its own record."""
+
+
+class ExhaustedError(StudyError):
+    """Every configuration of a finite space has been tried, so that there is nothing left to ask for."""
 
 
 class StoreError(HypergradError, OSError):

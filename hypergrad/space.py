@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from hypergrad import conditions
 from hypergrad.errors import SpaceError, unknown_name
-from hypergrad.parameters import Categorical, Float, Int, Parameter
+from hypergrad.parameters import Categorical, Discrete, Float, Int, Ordinal, Parameter
 
-__all__ = ["Categorical", "Float", "Int", "Parameter", "Space"]
+__all__ = ["LISTED", "Categorical", "Discrete", "Float", "Int", "Ordinal", "Parameter", "Space"]
 
-_KINDS: dict[str, type[Float] | type[Int] | type[Categorical]] = {
+LISTED = 2**16  # configurations of a finite space up to which it is listed
+
+_KINDS: dict[str, type[Float] | type[Int] | type[Categorical] | type[Ordinal]] = {
     "float": Float,
     "int": Int,
     "categorical": Categorical,
+    "ordinal": Ordinal,
 }
+_UNSET = {
+    "logit": False,
+    "step": 1,
+    "active_if": None,
+}  # left out of JSON, as stores made before them have it
 
 
-def _walk(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parameter]]:
-    """(path, parameter) of each leaf, in sorted order of the keys, as in hypergrad.tree."""
+def _walk(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path, parameter or constant) of each leaf, in sorted order of the keys, as in hypergrad.tree."""
     for key in tree:
         if not isinstance(key, str) or not key or "/" in key:
             raise SpaceError(
@@ -33,16 +45,43 @@ def _walk(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             if not node:
                 raise SpaceError(f"the group {'/'.join(here)!r} of the space is empty, expected parameters")
             yield from _walk(node, here)
-        elif isinstance(node, Float | Int | Categorical):
-            yield here, node
         else:
-            raise SpaceError(
-                f"{'/'.join(here)!r} is {node!r}, expected a Float, Int, Categorical or a dict of them"
-            )
+            yield here, node if isinstance(node, Parameter) else _constant(node, "/".join(here))
+
+
+def _constant(value: Any, name: str) -> Any:
+    """A fixed value as it appears in hparams: a string, boolean, int, float, None or an own array of numbers."""
+    found = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
+    if isinstance(found, np.ndarray) and found.size and found.dtype.kind in "fiub":
+        if found.dtype.kind != "f" or np.isfinite(found).all():
+            return np.array(found, np.float64 if found.dtype.kind == "f" else None)
+    elif (
+        found is None
+        or isinstance(found, str | bool | int)
+        or (isinstance(found, float) and math.isfinite(found))
+    ):
+        return found
+    raise SpaceError(
+        f"{name!r} is {value!r}, expected a Float, Int, Categorical, Ordinal, a dict of them, or a fixed value: "
+        "a finite number, a string, a boolean, None or an array of finite numbers"
+    )
 
 
 def _copied(tree: Mapping) -> dict[str, Any]:
     return {key: _copied(node) if isinstance(node, Mapping) else node for key, node in tree.items()}
+
+
+class _Unstored:
+    """Stands for a constraint in a space that was read from a store, which keeps the names only."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, hparams: Any) -> bool:
+        raise SpaceError(
+            f"the constraint {self.__name__!r} is known by name only, since a store keeps no functions; "
+            "make the space anew with Space(..., constraints=) and open the study with it"
+        )
 
 
 class Space:
@@ -51,22 +90,41 @@ class Space:
     ``Space(lr=Float(1e-4, 1.0, log=True))`` or ``Space({"opt": {"lr": Float(1e-4, 1.0, log=True)}})``.
     Coordinates follow the sorted order of the keys, so that equal parameters make equal spaces.
 
+    A parameter with ``active_if={"opt/kind": "momentum"}`` exists only where the parameters that it names, by
+    their paths from the top of the space, have one of these values (and exist themselves). Where it does not,
+    it is *inactive*: absent from hparams, as is a group of which nothing is left; its derivative is unknown;
+    and its unit coordinates are those of its default, so that equal configurations are equal points.
+
     Args:
-        parameters: nested dict of parameters.
-        **named: further parameters.
+        parameters: nested dict of parameters; any other plain value or array is a fixed value, which appears
+            in all hparams and has no coordinate.
+        constraints: functions of hparams -> bool that know, without training, which hparams make sense. No
+            sampler proposes hparams of which one says False. They must not draw random numbers.
+        **named: further parameters; one called ``constraints`` can only be given in the dict.
 
     Attributes:
         dimension: number d of unit coordinates.
-        continuous: (d,) bool; False for Int and Categorical coordinates.
+        continuous: (d,) bool; False for Int, Categorical and Ordinal coordinates.
         names: (d,) readable names: ``"lr"``, ``"l2[3,0]"``, ``"opt/lr"``.
         parameters: parameter by path, in the order of the coordinates.
+        constants: fixed value by path.
+        constraints: as given.
         columns: slice of the coordinates by path.
+        conditions: which parameter depends on which.
 
     Raises:
-        SpaceError: no parameters, a name that is no string, or something that is no parameter.
+        SpaceError: no parameters, a name that is no string, something that is no parameter, conditions that go
+            round in a circle or name what does not exist, or a constraint that cannot be called.
     """
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        /,
+        *,
+        constraints: Iterable[Callable[[dict[str, Any]], bool]] = (),
+        **named: Any,
+    ) -> None:
         if parameters is not None and not isinstance(parameters, Mapping):
             raise SpaceError(f"the space is {parameters!r}, expected a dict of parameters")
         tree = dict(parameters or {})
@@ -74,12 +132,14 @@ class Space:
             if key in tree:
                 raise SpaceError(f"the parameter {key!r} is given twice")
         self._tree = _copied({**tree, **named})
-        found = list(_walk(self._tree))
-        if not found:
+        self.constraints = _functions(constraints)
+        found = {"/".join(path): leaf for path, leaf in _walk(self._tree)}
+        self.parameters: dict[str, Parameter] = {n: p for n, p in found.items() if isinstance(p, Parameter)}
+        self.constants: dict[str, Any] = {n: v for n, v in found.items() if n not in self.parameters}
+        if not self.parameters:
             raise SpaceError(
                 "the space is empty, expected a parameter, as in Space(lr=Float(1e-4, 1.0, log=True))"
             )
-        self.parameters: dict[str, Parameter] = {"/".join(path): parameter for path, parameter in found}
         self.columns: dict[str, slice] = {}
         names: list[str] = []
         for name, parameter in self.parameters.items():
@@ -91,21 +151,41 @@ class Space:
             [np.full(p.size, p.continuous) for p in self.parameters.values()]
         )
         self.continuous.flags.writeable = False
+        self.conditions = conditions.graph(self.parameters, self.constants)
+        self._discrete = {n: p for n, p in self.parameters.items() if isinstance(p, Discrete)}
+        self._fixed = np.concatenate([p.to_unit(p.default_value()) for p in self.parameters.values()])
 
     def _build(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The nested dict with one value a path, in the order in which the space was written."""
+        """The nested dict of the values by path and the constants, in the order in which the space was written."""
 
         def build(tree: Mapping, prefix: str) -> dict[str, Any]:
-            return {
-                key: build(node, f"{prefix}{key}/") if isinstance(node, dict) else values[prefix + key]
-                for key, node in tree.items()
-            }
+            built: dict[str, Any] = {}
+            for key, node in tree.items():
+                path = prefix + key
+                if isinstance(node, dict):
+                    below = build(node, path + "/")
+                    if below:
+                        built[key] = below
+                elif path in self.constants:
+                    value = self.constants[path]
+                    built[key] = value.copy() if isinstance(value, np.ndarray) else value
+                elif path in values:
+                    built[key] = values[path]
+            return built
 
         return build(self._tree, "")
 
-    def _leaves(self, tree: Any, what: str, partial: bool) -> dict[str, Any]:
-        """Leaves of `tree` by path; when `partial`, missing keys and None are left out."""
+    def _leaves(self, tree: Any, what: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """Leaves of `tree` by path; and of each missing path, the shortest missing one above it."""
         found: dict[str, Any] = {}
+        missing: dict[str, str] = {}
+
+        def lost(expected: Any, path: str, top: str) -> None:
+            if not isinstance(expected, dict):
+                missing[path] = top
+                return
+            for key, below in expected.items():
+                lost(below, f"{path}/{key}", top)
 
         def visit(expected: Mapping, node: Any, prefix: str) -> None:
             if not isinstance(node, Mapping):
@@ -119,25 +199,59 @@ class Space:
             for key, below in expected.items():
                 path = prefix + key
                 if key not in node:
-                    if not partial:
-                        raise SpaceError(
-                            f"{what} lacks the hyperparameter {path!r}; it needs {', '.join(self.parameters)}"
-                        )
+                    lost(below, path, path)
                 elif isinstance(below, dict):
-                    if not (partial and node[key] is None):
-                        visit(below, node[key], path + "/")
-                elif not (partial and node[key] is None):
+                    visit(below, node[key], path + "/")
+                else:
                     found[path] = node[key]
 
         visit(self._tree, tree, "")
+        return found, missing
+
+    def _values(self, hparams: Any) -> dict[str, Any]:
+        """The values of the active parameters by path.
+
+        Raises:
+            SpaceError: hparams lack an active one, hold an inactive or unknown one, or another constant.
+        """
+        found, missing = self._leaves(hparams, "hparams")
+        for name, fixed in self.constants.items():
+            if name in found and not _equal(found.pop(name), fixed):
+                raise SpaceError(f"{name!r} in hparams differs from {fixed!r}, at which the space fixes it")
+        active = self.conditions.active(self.parameters, found)
+        for name, top in missing.items():
+            if name in active:
+                raise SpaceError(
+                    f"hparams lacks the hyperparameter {top!r}; it needs {', '.join(self.parameters)}"
+                )
+        for name in found:
+            if name not in active:
+                needs = " and ".join(
+                    f"{parent!r} is {' or '.join(map(repr, allowed))}"
+                    for parent, allowed in self.parameters[name].active_if
+                )
+                raise SpaceError(
+                    f"hparams has {name!r}, which is inactive here, as it needs that {needs}; leave it out"
+                )
         return found
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """Paths of all parameters, constants and groups."""
+        leaves = [name.split("/") for name in (*self.parameters, *self.constants)]
+        return frozenset("/".join(path[:n]) for path in leaves for n in range(1, len(path) + 1))
+
     def defaults(self) -> dict[str, Any]:
-        """The tree of default values: floats, float64 arrays, ints, choices."""
-        return self._build({name: parameter.default_value() for name, parameter in self.parameters.items()})
+        """The tree of default values that are active together: floats, float64 arrays, ints, choices.
+
+        A constraint is not asked; samplers that start at the defaults start elsewhere where one refuses them.
+        """
+        values = {name: parameter.default_value() for name, parameter in self.parameters.items()}
+        active = self.conditions.active(self.parameters, values)
+        return self._build({name: value for name, value in values.items() if name in active})
 
     def from_unit(self, unit: Any) -> dict[str, Any]:
-        """The hyperparameters at a point of the unit cube; exact at 0, at 1 and at the defaults.
+        """The active hyperparameters at a point of the unit cube; exact at 0, at 1 and at the defaults.
 
         Args:
             unit: (d,) in [0, 1].
@@ -148,27 +262,84 @@ class Space:
         Raises:
             SpaceError: wrong shape, or a coordinate that is not in [0, 1].
         """
-        point = np.asarray(unit, np.float64)
-        if point.shape != (self.dimension,):
-            raise SpaceError(f"the unit point has the shape {point.shape}, expected ({self.dimension},)")
-        outside = ~((point >= 0.0) & (point <= 1.0))
-        if outside.any():
-            i = int(np.flatnonzero(outside)[0])
-            raise SpaceError(
-                f"the unit coordinate of {self.names[i]!r} is {float(point[i])!r}, outside [0, 1]"
-            )
+        point = self._points(unit, "unit point", 1)
+        active = self.active(point)
         return self._build(
-            {name: p.from_unit(point[self.columns[name]]) for name, p in self.parameters.items()}
+            {
+                name: p.from_unit(point[self.columns[name]])
+                for name, p in self.parameters.items()
+                if active[self.columns[name].start]
+            }
         )
+
+    def _points(self, units: Any, what: str, axes: int | None = None) -> np.ndarray:
+        """`units` as float64 in [0, 1], of shape (..., d)."""
+        points = np.asarray(units, np.float64)
+        if points.ndim != (axes or max(points.ndim, 1)) or points.shape[-1] != self.dimension:
+            raise SpaceError(f"the {what} has the shape {points.shape}, expected ({self.dimension},)")
+        outside = ~((points >= 0.0) & (points <= 1.0))
+        if outside.any():
+            i, value = int(np.nonzero(outside)[-1][0]), points[outside].flat[0]
+            raise SpaceError(f"the unit coordinate of {self.names[i]!r} is {float(value)!r}, outside [0, 1]")
+        return points
+
+    def active(self, units: Any) -> np.ndarray:
+        """Which coordinates mean something at points of the unit cube.
+
+        Args:
+            units: (..., d) in [0, 1].
+
+        Returns:
+            (..., d) bool; False where the coordinate's parameter is inactive.
+
+        Raises:
+            SpaceError: wrong shape, or a coordinate that is not in [0, 1].
+        """
+        points = self._points(units, "unit point")
+        found = np.ones(points.shape, bool)
+        if self.conditions.parents or self.conditions.never:
+            rows = points.reshape(-1, self.dimension)
+            index = {
+                name: self._discrete[name].bins(rows[:, self.columns[name].start])
+                for name in {parent for edges in self.conditions.parents.values() for parent, _ in edges}
+            }
+            flat = found.reshape(-1, self.dimension)
+            for name, mask in self.conditions.masks(index, len(rows)).items():
+                flat[:, self.columns[name]] = mask[:, None]
+        return found
+
+    def snap(self, units: Any) -> np.ndarray:
+        """The points that stand for the configurations at `units`: equal configurations, equal points.
+
+        Integers and choices move to the middle of their bin, inactive coordinates to those of the default.
+
+        Args:
+            units: (..., d) in [0, 1].
+
+        Returns:
+            (..., d), a new array; ``snap(snap(u)) == snap(u)``.
+
+        Raises:
+            SpaceError: wrong shape, or a coordinate that is not in [0, 1].
+        """
+        points = np.array(self._points(units, "unit point"))
+        for name, parameter in self._discrete.items():
+            column = self.columns[name].start
+            points[..., column] = parameter.middles(parameter.bins(points[..., column]))
+        return np.where(self.active(points), points, self._fixed)
 
     def to_unit(self, hparams: Mapping[str, Any]) -> np.ndarray:
         """The point of the unit cube of `hparams`, shape (d,); undoes `from_unit`.
 
         Raises:
-            SpaceError: unknown or missing keys, wrong shapes, values out of bounds or not finite.
+            SpaceError: unknown, missing or inactive keys, wrong shapes, values out of bounds or not finite,
+                or another value of a constant. Constants may be left out.
         """
-        values = self._leaves(hparams, "hparams", partial=False)
-        return np.concatenate([p.to_unit(values[name], repr(name)) for name, p in self.parameters.items()])
+        values = self._values(hparams)
+        unit = self._fixed.copy()
+        for name, value in values.items():
+            unit[self.columns[name]] = self.parameters[name].to_unit(value, repr(name))
+        return unit
 
     def gradient_to_unit(self, hparams: Mapping[str, Any], gradient: Mapping[str, Any] | None) -> np.ndarray:
         """The chain rule: d value / du = d value / dx · dx/du, shape (d,).
@@ -178,17 +349,17 @@ class Space:
             gradient: tree like `hparams`, natural units; None, missing keys and None leaves: unknown.
 
         Returns:
-            (d,); nan where the derivative is unknown or the coordinate is not continuous.
+            (d,); nan where the derivative is unknown or the coordinate is inactive or not continuous.
 
         Raises:
             SpaceError: an unknown key, a wrong shape, or `hparams` outside the space.
         """
-        values = self._leaves(hparams, "hparams", partial=False)
-        known = {} if gradient is None else self._leaves(gradient, "gradient", partial=True)
+        values = self._values(hparams)
+        known = {} if gradient is None else self._leaves(_known(gradient), "gradient")[0]
         unit = np.full(self.dimension, np.nan)
         for name, leaf in known.items():
-            parameter = self.parameters[name]
-            if not isinstance(parameter, Float):
+            parameter = self.parameters.get(name)
+            if not isinstance(parameter, Float) or name not in values:
                 continue
             array = np.asarray(leaf)
             if array.dtype.kind not in "fiu":
@@ -203,57 +374,196 @@ class Space:
                 )
         return unit
 
+    # --- finite spaces and constraints
+
+    def violated(self, hparams: dict[str, Any]) -> str | None:
+        """The name of the first constraint that refuses `hparams`; None when all allow them.
+
+        Args:
+            hparams: of this space, as `from_unit` returns them.
+
+        Raises:
+            SpaceError: a constraint answered neither True nor False, or comes from a store.
+        """
+        for constraint in self.constraints:
+            answer = constraint(hparams)
+            if not isinstance(answer, bool | np.bool_):
+                raise SpaceError(
+                    f"the constraint {_named(constraint)!r} answered {answer!r}, expected True or False"
+                )
+            if not answer:
+                return _named(constraint)
+        return None
+
+    @cached_property
+    def _size(self) -> int | float:
+        """Number of configurations that the conditions allow."""
+        return conditions.count(self.parameters, self.conditions)
+
+    @property
+    def size(self) -> int | float:
+        """Number of distinct configurations, inf when a Float can be active.
+
+        Configurations that a constraint refuses are not counted, unless there are more than 65,536 of both.
+        """
+        return self._size if self.configurations is None else len(self.configurations)
+
+    @cached_property
+    def configurations(self) -> np.ndarray | None:
+        """The points of all configurations that the constraints allow, (m, d), read-only.
+
+        None when there are more than 65,536 before the constraints, or infinitely many.
+
+        Raises:
+            SpaceError: the constraints refuse all of them.
+        """
+        if self._size > LISTED:
+            return None
+        index = conditions.listed(self.parameters, self.conditions)
+        points = np.empty((len(index[self.conditions.order[0]]), self.dimension))
+        points[:] = self._fixed
+        for name, parameter in self._discrete.items():
+            column = self.columns[name].start
+            points[:, column] = np.where(
+                index[name] >= 0, parameter.middles(np.maximum(index[name], 0)), self._fixed[column]
+            )
+        if self.constraints:
+            points = points[[self.violated(self.from_unit(point)) is None for point in points]]
+            if not len(points):
+                raise SpaceError(
+                    f"the constraints {', '.join(map(_named, self.constraints))} refuse every configuration "
+                    "of the space; loosen them"
+                )
+        points.flags.writeable = False
+        return points
+
+    # --- in stores
+
     def to_json(self) -> dict[str, Any]:
-        """A stable description of plain lists, dicts and numbers; the same for equal spaces."""
+        """A stable description of plain lists, dicts and numbers; the same for equal spaces.
+
+        Of the constraints it holds the names.
+        """
         entries = []
         for name, parameter in self.parameters.items():
             kind = next(k for k, v in _KINDS.items() if isinstance(parameter, v))
-            entries.append({"path": name.split("/"), "kind": kind, **_listed(asdict(parameter))})
-        return {"parameters": entries}
+            fields = _listed(asdict(parameter))
+            for key, unset in _UNSET.items():
+                if fields.get(key, unset) == unset:
+                    fields.pop(key, None)
+            if "active_if" in fields:
+                fields["active_if"] = dict(fields["active_if"])
+            entries.append({"path": name.split("/"), "kind": kind, **fields})
+        described: dict[str, Any] = {"parameters": entries}
+        if self.constants:
+            described["constants"] = [
+                {
+                    "path": name.split("/"),
+                    "array" if isinstance(value, np.ndarray) else "value": _listed(value),
+                }
+                for name, value in self.constants.items()
+            ]
+        if self.constraints:
+            described["constraints"] = [_named(constraint) for constraint in self.constraints]
+        return described
 
     @staticmethod
     def from_json(description: Mapping[str, Any]) -> Space:
-        """The space that `to_json` described.
+        """The space that `to_json` described; its constraints, if it had any, cannot be called.
 
         Raises:
             SpaceError: not such a description.
         """
         tree: dict[str, Any] = {}
+
+        def put(path: list[str], leaf: Any) -> None:
+            node = tree
+            for key in path[:-1]:
+                node = node.setdefault(key, {})
+            node[path[-1]] = leaf
+
         try:
             for entry in description["parameters"]:
                 fields = dict(entry)
                 path, kind = fields.pop("path"), fields.pop("kind")
                 if kind not in _KINDS:
                     raise unknown_name("kind of parameter", kind, _KINDS, SpaceError)
-                node = tree
-                for key in path[:-1]:
-                    node = node.setdefault(key, {})
-                node[path[-1]] = _KINDS[kind](**fields)
+                put(path, _KINDS[kind](**fields))
+            for entry in description.get("constants", ()):
+                put(entry["path"], np.array(entry["array"]) if "array" in entry else entry["value"])
+            constraints = [_Unstored(name) for name in description.get("constraints", ())]
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise SpaceError(
                 f"this describes no space, expected the output of Space.to_json: {error!r}"
             ) from None
-        return Space(tree)
+        return Space(tree, constraints=constraints)
 
     def __contains__(self, hparams: object) -> bool:
         try:
-            self.to_unit(hparams)  # type: ignore[arg-type]
+            unit = self.to_unit(hparams)  # type: ignore[arg-type]
         except SpaceError:
             return False
-        return True
+        return not self.constraints or self.violated(self.from_unit(unit)) is None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Space) and self.parameters == other.parameters
+        return (
+            isinstance(other, Space)
+            and self.parameters == other.parameters
+            and self.constraints == other.constraints
+            and _text(self.constants) == _text(other.constants)
+        )
 
     def __hash__(self) -> int:
-        return hash(tuple(self.parameters.items()))
+        return hash((tuple(self.parameters.items()), self.constraints, _text(self.constants)))
 
     def __repr__(self) -> str:
-        return f"Space({self._tree!r})"
+        names = ", ".join(map(_named, self.constraints))
+        return f"Space({self._tree!r}, constraints=[{names}])" if names else f"Space({self._tree!r})"
+
+
+def _functions(constraints: Any) -> tuple[Callable[[dict[str, Any]], bool], ...]:
+    if isinstance(constraints, Parameter | Mapping | str) or not hasattr(constraints, "__iter__"):
+        raise SpaceError(
+            f"constraints is {constraints!r}, expected a list of functions of hparams; "
+            'a hyperparameter of that name is given as Space({"constraints": ...})'
+        )
+    found = tuple(constraints)
+    for constraint in found:
+        if not callable(constraint):
+            raise SpaceError(f"a constraint is {constraint!r}, expected a function of hparams")
+    return found
+
+
+def _named(constraint: Any) -> str:
+    return str(getattr(constraint, "__name__", type(constraint).__name__))
+
+
+def _equal(given: Any, fixed: Any) -> bool:
+    """Whether a value is the constant; True is not 1, but 1 is 1.0."""
+    try:
+        one, two = np.asarray(given), np.asarray(fixed)
+    except ValueError:
+        return False
+    if (one.dtype.kind == "b") != (two.dtype.kind == "b") or one.shape != two.shape:
+        return False
+    return bool(np.all(one == two))
+
+
+def _known(gradient: Any) -> Any:
+    """A gradient without the None in it."""
+    if not isinstance(gradient, Mapping):
+        return gradient
+    return {key: _known(below) for key, below in gradient.items() if below is not None}
+
+
+def _text(constants: Mapping[str, Any]) -> str:
+    return json.dumps(_listed(constants), sort_keys=True)
 
 
 def _listed(value: Any) -> Any:
-    """`value` with tuples as lists, as JSON returns them."""
+    """`value` with tuples and arrays as lists, as JSON returns them."""
     if isinstance(value, dict):
         return {key: _listed(below) for key, below in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     return [_listed(below) for below in value] if isinstance(value, list | tuple) else value

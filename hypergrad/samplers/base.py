@@ -12,7 +12,7 @@ import numpy as np
 
 from hypergrad.space import Space
 
-__all__ = ["Proposal", "Record", "Sampler", "first_of_its_own", "generator"]
+__all__ = ["Proposal", "Record", "Sampler", "first_of_its_own", "generator", "others"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,9 @@ class Sampler(ABC):
 
     A sampler is a frozen dataclass of its settings. It remembers nothing between calls: `ask` is a pure
     function of its arguments, so a study that was interrupted and resumed goes on with the same bits.
+
+    It proposes what the constraints of the space allow, and in a finite space nothing twice;
+    `hypergrad.samplers.admission` has the means.
     """
 
     @abstractmethod
@@ -70,12 +73,21 @@ class Sampler(ABC):
                 other workers, and enqueued ones (note ``{"enqueued": True}``) that no sampler proposed.
             seed: of the study, >= 0.
             number: of the trial asked for.
+
+        Raises:
+            ExhaustedError: every configuration of a finite space is in the history.
+            SpaceError: no point was found that the constraints of the space allow.
         """
 
 
 def generator(seed: int, number: int, stream: int = 0) -> np.random.Generator:
     """The random numbers of one trial; independent for each (seed, number, stream), all >= 0."""
     return np.random.default_rng(np.random.SeedSequence(entropy=seed, spawn_key=(number, stream)))
+
+
+def others(history: Sequence[Record], number: int) -> list[Record]:
+    """The trials but that of this number."""
+    return [record for record in history if record.number != number]
 
 
 def first_of_its_own(history: Sequence[Record], number: int) -> bool:

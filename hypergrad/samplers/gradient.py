@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
 from hypergrad.errors import SpaceError
-from hypergrad.samplers.base import Proposal, Record, Sampler, generator
+from hypergrad.samplers.admission import Admission, canonical
+from hypergrad.samplers.base import Proposal, Record, Sampler, generator, others
 from hypergrad.samplers.descent import Descent, advance, begin, converged, hopeless, propose
 from hypergrad.space import Space
 
 __all__ = ["Gradient"]
 
 _WIDTHS = (0.4, 2.0)  # trust radii of trials beside a running one, relative
+_NEARBY = 50  # points drawn by the rule of a restart before any point will do
+_HALVINGS = 30  # of a step that a constraint refuses
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Gradient(Sampler):
     The first descent starts at the space's defaults, or at a better enqueued trial. When it has converged,
     or cannot catch up with the best trial, the next one starts near the best trial or anywhere, in turn.
     Integers and choices, and coordinates whose derivative nobody reports, stay fixed during a descent and
-    change between descents. Gradients that exploded, are not finite or mislead are survived: see
+    change between descents. A step that a constraint of the space refuses is halved until it is allowed. Gradients that exploded, are not finite or mislead are survived: see
     `hypergrad.samplers.descent`.
 
     Args:
@@ -43,7 +47,8 @@ class Gradient(Sampler):
 
     def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
         """The next step of the running descent, or the start of another one; folds the history anew."""
-        past = [record for record in history if record.number != number]
+        past = canonical(space, others(history, number))
+        admission = Admission(space, past)
         rng = generator(seed, number)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             current = _current(past)
@@ -51,13 +56,13 @@ class Gradient(Sampler):
             descent = self._fold(past, current)
             best = _best(past)
             if descent is not None and best is not None and len(running) <= len(_WIDTHS):
-                proposal = _step(descent, current, best, (1.0, *_WIDTHS)[len(running)])
+                proposal = _step(descent, current, best, admission, (1.0, *_WIDTHS)[len(running)])
                 if proposal is not None:
                     return proposal
             elif running:
                 around = running[0].unit if descent is None else descent.incumbent.unit
-                return _start(_near(around, space, self.radius, rng), "beside", current)
-            return self._restart(space, past, current + 1, best, rng)
+                return admission.first(self._beside(space, around, current, rng), rng)
+            return admission.first(self._restart(space, past, current + 1, best, admission, rng), rng)
 
     def _fold(self, past: Sequence[Record], current: int) -> Descent | None:
         """The state of descent number `current`; None where it has no point to start at."""
@@ -85,28 +90,50 @@ class Gradient(Sampler):
                 return advance(descent, record)
         return begin(record, self.radius) or descent
 
+    def _beside(
+        self, space: Space, around: np.ndarray, current: int, rng: np.random.Generator
+    ) -> Iterator[Proposal]:
+        """Candidates for a trial beside the running first one of a descent."""
+        for tries in count():
+            near = tries < _NEARBY
+            unit = _near(around, space, self.radius, rng) if near else _anywhere(space, rng, together=False)
+            yield _start(unit, "beside", current)
+
     def _restart(
-        self, space: Space, past: Sequence[Record], start: int, best: Record | None, rng: np.random.Generator
-    ) -> Proposal:
-        """The first trial of descent number `start`."""
+        self,
+        space: Space,
+        past: Sequence[Record],
+        start: int,
+        best: Record | None,
+        admission: Admission,
+        rng: np.random.Generator,
+    ) -> Iterator[Proposal]:
+        """Candidates for the first trial of descent number `start`, the preferred ones first."""
         default = space.to_unit(space.defaults())
         if not any(np.array_equal(record.unit, default) for record in past):
-            return _start(default, "start", start)
-        if best is None:
-            return _start(_anywhere(space, rng, together=start % 2 == 1), "start", start)
+            yield _start(default, "start", start)
+        while best is None:
+            yield _start(_anywhere(space, rng, together=start % 2 == 1), "start", start)
         if not _own(best) and all(record.note.get("base") != best.number for record in past):
             descent = begin(best, self.radius)  # enqueued, better than all else, and not yet followed
             if descent is None and sum(np.array_equal(record.unit, best.unit) for record in past) == 1:
-                return _start(best.unit, "start", start)
-            proposal = None if descent is None else _step(descent, start, best, 1.0)
+                if space.size == np.inf:  # once more, for its gradient
+                    admission.tried.discard(best.unit.tobytes())
+                yield _start(best.unit, "start", start)
+            proposal = None if descent is None else _step(descent, start, best, admission, 1.0)
             if proposal is not None:
-                return replace(proposal, note={**proposal.note, "base": best.number})
+                yield replace(proposal, note={**proposal.note, "base": best.number})
         turn = sum(record.note.get("phase") == "start" for record in past)
-        if turn % 3 != 0 and not space.continuous.all():
-            return _start(_mutated(best.unit, space, rng), "start", start)
-        if turn % 2 == 1:
-            return _start(_near(best.unit, space, self.radius, rng), "start", start)
-        return _start(_anywhere(space, rng, together=turn % 4 == 0), "start", start)
+        for tries in count():
+            if tries >= _NEARBY:
+                unit = _anywhere(space, rng, together=False)
+            elif turn % 3 != 0 and not space.continuous.all():
+                unit = _mutated(best.unit, space, rng)
+            elif turn % 2 == 1:
+                unit = _near(best.unit, space, self.radius, rng)
+            else:
+                unit = _anywhere(space, rng, together=turn % 4 == 0)
+            yield _start(unit, "start", start)
 
 
 def _own(record: Record) -> bool:
@@ -140,9 +167,14 @@ def _start(unit: np.ndarray, phase: str, start: int) -> Proposal:
     return Proposal(unit, wants_gradient=True, note={"phase": phase, "start": start})
 
 
-def _step(descent: Descent, start: int, best: Record, factor: float) -> Proposal | None:
-    """The next step of a descent; None where it is over."""
+def _step(descent: Descent, start: int, best: Record, admission: Admission, factor: float) -> Proposal | None:
+    """The next step of a descent, halved until the constraints allow it; None where it is over."""
     unit, predicted = propose(descent, factor)
+    if admission.space.constraints:
+        found = _shortened(descent, unit, predicted, admission)
+        if found is None:
+            return None
+        unit, predicted = found
     step = float(np.abs(unit - descent.incumbent.unit).max())
     behind = best.number != descent.incumbent.number
     if converged(descent, step, predicted, hasty=not descent.known.all()):
@@ -152,6 +184,23 @@ def _step(descent: Descent, start: int, best: Record, factor: float) -> Proposal
     parent = descent.incumbent.number
     note = {"phase": "descent", "start": start, "parent": parent, "predicted": predicted, "step": step}
     return Proposal(unit, wants_gradient=True, note=note)
+
+
+def _shortened(
+    descent: Descent, unit: np.ndarray, predicted: float, admission: Admission
+) -> tuple[np.ndarray, float] | None:
+    """The longest of the steps s, s / 2, s / 4, ... that is admitted, and the fall that the model predicts.
+
+    A step t s falls by t a - t² (a - p), where a = -g·s and p is the fall predicted of s.
+    """
+    x = descent.incumbent.unit
+    s = unit - x
+    slope = -float(descent.gradient @ s)
+    for share in 0.5 ** np.arange(_HALVINGS):
+        shorter = unit if share == 1.0 else np.clip(x + share * s, 0.0, 1.0)
+        if admission.admits(shorter):
+            return shorter, float(share * slope - share * share * (slope - predicted))
+    return None
 
 
 def _near(unit: np.ndarray, space: Space, width: float, rng: np.random.Generator) -> np.ndarray:
@@ -174,10 +223,19 @@ def _anywhere(space: Space, rng: np.random.Generator, together: bool) -> np.ndar
 
 
 def _mutated(unit: np.ndarray, space: Space, rng: np.random.Generator) -> np.ndarray:
-    """`unit` with one integer or choice changed, and each other one drawn anew with probability 1 in 4."""
-    discrete = ~space.continuous
+    """`unit` with one integer or choice changed, and each other one drawn anew with probability 1 in 4.
+
+    Only those that are active at `unit` are sure to change.
+    """
+    discrete, active = ~space.continuous, space.active(unit)
     moved = np.where(discrete & (rng.random(space.dimension) < 0.25), rng.random(space.dimension), unit)
-    names = [name for name, parameter in space.parameters.items() if not parameter.continuous]
+    names = [
+        name
+        for name, parameter in space.parameters.items()
+        if not parameter.continuous and active[space.columns[name].start]
+    ]
+    if not names:  # all integers and choices are switched off by constants
+        return moved
     name = names[rng.integers(len(names))]
     parameter, columns = space.parameters[name], space.columns[name]
     old = parameter.from_unit(unit[columns])

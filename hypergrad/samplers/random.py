@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator
+from hypergrad.samplers.admission import Admission
+from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator, others
 from hypergrad.space import Space
 
 __all__ = ["Random"]
@@ -14,6 +15,8 @@ __all__ = ["Random"]
 @dataclass(frozen=True)
 class Random(Sampler):
     """Independent points, uniform in the unit cube (so log-uniform for logarithmic parameters).
+
+    Points that a constraint refuses, and those that a finite space has tried, are drawn again.
 
     Args:
         defaults_first: the first trial is the space's defaults.
@@ -24,7 +27,13 @@ class Random(Sampler):
     defaults_first: bool = True
 
     def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
-        """A point drawn by (seed, number) alone."""
-        if self.defaults_first and first_of_its_own(history, number):
-            return Proposal(space.to_unit(space.defaults()), wants_gradient=False)
-        return Proposal(generator(seed, number).random(space.dimension), wants_gradient=False)
+        """A point drawn by (seed, number) alone; the history says which ones a finite space has left."""
+        rng = generator(seed, number)
+
+        def candidates() -> Iterator[Proposal]:
+            if self.defaults_first and first_of_its_own(history, number):
+                yield Proposal(space.to_unit(space.defaults()), wants_gradient=False)
+            while True:
+                yield Proposal(rng.random(space.dimension), wants_gradient=False)
+
+        return Admission(space, others(history, number)).first(candidates(), rng)

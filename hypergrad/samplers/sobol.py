@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
 import numpy as np
 
 from hypergrad.errors import SpaceError
-from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator
+from hypergrad.samplers.admission import Admission
+from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator, others
 from hypergrad.space import Space
 
 __all__ = ["Sobol"]
@@ -38,6 +40,9 @@ def _block(dimension: int, seed: int, index: int) -> np.ndarray:
 class Sobol(Sampler):
     """Scrambled Sobol points: as random, but more evenly spread; trial n is point n of the sequence.
 
+    Points that a constraint refuses, and those that a finite space has tried, are skipped; the note
+    ``{"skipped": k}`` says how many so far.
+
     Args:
         defaults_first: the first trial is the space's defaults, in place of its point.
 
@@ -50,8 +55,16 @@ class Sobol(Sampler):
     defaults_first: bool = True
 
     def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
-        """Point `number` of the sequence scrambled by `seed`."""
-        if self.defaults_first and first_of_its_own(history, number):
-            return Proposal(space.to_unit(space.defaults()), wants_gradient=False)
-        index, row = divmod(number, _BLOCK)
-        return Proposal(_block(space.dimension, seed, index)[row].copy(), wants_gradient=False)
+        """Point `number` of the sequence scrambled by `seed`, or a later one."""
+        past = others(history, number)
+        before = max((record.note.get("skipped", 0) for record in past), default=0)
+
+        def candidates() -> Iterator[Proposal]:
+            if self.defaults_first and first_of_its_own(history, number):
+                yield Proposal(space.to_unit(space.defaults()), wants_gradient=False)
+            for skipped in count(before):
+                index, row = divmod(number + skipped, _BLOCK)
+                note = {"skipped": skipped} if skipped else {}
+                yield Proposal(_block(space.dimension, seed, index)[row], wants_gradient=False, note=note)
+
+        return Admission(space, past).first(candidates(), generator(seed, number))

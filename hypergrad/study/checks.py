@@ -104,10 +104,12 @@ def canonical_hparams(space: Space, hparams: Mapping[str, Any]) -> tuple[dict[st
     def conform(like: Mapping, node: Mapping, prefix: str) -> dict[str, Any]:
         built: dict[str, Any] = {}
         for key, below in like.items():
-            path, given = prefix + key, node[key]
+            path, given = prefix + key, node.get(key)
             if isinstance(below, dict):
-                built[key] = conform(below, given, path + "/")
-            elif isinstance(space.parameters[path], Float):  # the very number, not its way through the cube
+                built[key] = conform(below, given or {}, path + "/")
+            elif isinstance(
+                space.parameters.get(path), Float
+            ):  # the very number, not its way through the cube
                 built[key] = np.array(given, np.float64) if np.ndim(below) else float(given)
             else:
                 built[key] = below
@@ -121,7 +123,8 @@ def canonical_gradient(
 ) -> tuple[dict[str, Any] | None, np.ndarray | None]:
     """The gradient as a full tree of float64, None at unknown leaves, and by unit coordinate.
 
-    Entries at integers and choices have no derivative and become None.
+    Entries at integers, choices and constants have no derivative here and become None; those at inactive
+    hyperparameters are left out, as these are of hparams.
 
     Args:
         hparams: the trial's, canonical.
@@ -144,7 +147,7 @@ def canonical_gradient(
                 f"{where} is a {type(node).__name__}, expected a dict with some of the keys {', '.join(like)}"
             )
         for key in node:
-            if key not in like:
+            if key not in like and prefix + key not in paths:
                 names = [prefix + known for known in like]
                 problem = unknown_name("hyperparameter", f"{prefix}{key}", names)
                 raise StudyError(f"{what} names {problem}")
@@ -153,7 +156,7 @@ def canonical_gradient(
             path, given = prefix + key, node.get(key)
             if isinstance(below, dict):
                 built[key] = conform(below, given, path + "/")
-            elif given is None or not isinstance(space.parameters[path], Float):
+            elif given is None or not isinstance(space.parameters.get(path), Float):
                 built[key] = None
             else:
                 built[key] = _leaf(given, np.shape(below), f"{what} at {path!r}")
@@ -161,6 +164,7 @@ def canonical_gradient(
         return built
 
     known: list[str] = []
+    paths = space.paths
     full = conform(hparams, gradient, "")
     if not known:
         return None, None
@@ -234,8 +238,9 @@ def difference(stored: Settings, given: Settings) -> str | None:
 
 
 def _space_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    old = Space.from_json(stored).parameters
-    new = Space.from_json(given).parameters
+    stored_space, given_space = Space.from_json(stored), Space.from_json(given)
+    old = {**stored_space.parameters, **stored_space.constants}
+    new = {**given_space.parameters, **given_space.constants}
     for name in sorted(old.keys() | new.keys()):
         if name not in new:
             return f"a space with the hyperparameter {name!r}, which is not in the space given"
@@ -244,10 +249,17 @@ def _space_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> st
         before, after = old[name], new[name]
         if type(before) is not type(after):
             return f"{name!r} as {type(before).__name__}, not {type(after).__name__}"
+        if name in stored_space.constants:
+            if repr(before) != repr(after):
+                return f"{name!r} fixed at {_short(before)}, not {_short(after)}"
+            continue
         for entry in dataclasses.fields(before):
             was, now = getattr(before, entry.name), getattr(after, entry.name)
             if repr(was) != repr(now):
                 return f"{entry.name}={_short(was)} of {name!r}, not {_short(now)}"
+    was, now = stored.get("constraints", []), given.get("constraints", [])
+    if was != now:
+        return f"the constraints {', '.join(was) or 'none'}, not {', '.join(now) or 'none'}"
     return "another description of the same space"
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hypergrad.errors import StoreError, StudyError
+from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
+from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.base import Proposal, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
@@ -198,6 +199,15 @@ class Study:
             known.ended[found.number] = found
             return Best(found.value, found.hparams, found.number, found)
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether every configuration of a finite space has been tried, so that `ask` has nothing new.
+
+        Failed and running trials count as tried. Points that a constraint refuses do not count.
+        """
+        with self._guard:
+            return Admission(self.space, self._refresh().records).exhausted
+
     def dataframe(self) -> pandas.DataFrame:
         """One row a trial: number, state, value, cost, seconds, started, error, then ``hparams/...``,
         ``gradient/...`` and ``metrics/...`` by readable name."""
@@ -209,10 +219,13 @@ class Study:
         """Try `hparams` before the sampler's next point; one that waits or was tried is not added again.
 
         Raises:
-            SpaceError: not a point of the space.
+            SpaceError: not a point of the space, or one that a constraint of the space refuses.
             StudyError: another process runs the study.
         """
-        canonical, _ = checks.canonical_hparams(self.space, hparams)
+        canonical, unit = checks.canonical_hparams(self.space, hparams)
+        violated = self.space.violated(self.space.from_unit(unit))
+        if violated is not None:
+            raise SpaceError(f"{hparams!r} violates the constraint {violated!r} of {self._where}")
         text = encode(canonical, sort=True)
         with self._claimed():
             if not self._store.has_point(self._id, text):
@@ -223,6 +236,8 @@ class Study:
 
         Raises:
             StudyError: another process runs the study.
+            ExhaustedError: a StudyError; every configuration of a finite space has been tried.
+            SpaceError: the constraints leave the sampler no point to propose.
             StoreError: the store cannot be written.
         """
         with self._claimed():
@@ -240,8 +255,13 @@ class Study:
                 f"{self._where} was made with a sampler of your own; open it with Study(..., sampler=)"
             )
         number = len(self._history.records)
-        proposal = self.sampler.ask(self.space, tuple(self._history.records), seed=self.seed, number=number)
-        queue = self._store.queue(self._id)
+        records, queue = tuple(self._history.records), self._store.queue(self._id)
+        if not queue and Admission(self.space, records).exhausted:
+            raise ExhaustedError(
+                f"{self._where} has tried all {len(records)} configurations of its space, so there is nothing "
+                "left to ask for; widen the space in a study of another name"
+            )
+        proposal = self.sampler.ask(self.space, records, seed=self.seed, number=number)
         if queue:
             position, text = queue[0]
             hparams = decode(text)
@@ -249,7 +269,14 @@ class Study:
             proposal = Proposal(unit, proposal.wants_gradient, {"enqueued": True})
         else:
             position = None
+            proposal = replace(proposal, unit=self.space.snap(proposal.unit))
             hparams = self.space.from_unit(proposal.unit)
+            violated = self.space.violated(hparams)
+            if violated is not None:  # a sampler of the user's own
+                raise StudyError(
+                    f"the sampler {type(self.sampler).__name__} proposed hparams that violate the constraint "
+                    f"{violated!r} of {self._where}; let it ask hypergrad.samplers.Admission first"
+                )
         row = trials_.running_row(number, hparams, proposal, self.seed)
         self._history.revision = self._store.add_trial(self._id, self._history.revision, row, position)
         self._history.add(trials_.record(row.history, self._where))
@@ -347,6 +374,8 @@ class Study:
     ) -> None:
         """Run trials until the study holds `trials` finished ones, those of earlier calls included.
 
+        In a finite space it ends early when every configuration has been tried; `exhausted` is then True.
+
         Args:
             objective: hparams -> number | (number, gradient tree) | problem; or a problem.
             trials: finished trials in the end, >= 0.
@@ -372,7 +401,11 @@ class Study:
             return
         with self._running_here():
             while self.finished < budget and monotonic() < limit:
-                ended = self._one(objective, method, on_error)
+                try:
+                    asked = self.ask()
+                except ExhaustedError:
+                    return
+                ended = self._one(asked, objective, method, on_error)
                 if callback is not None:
                     callback(ended, self)
 
@@ -388,8 +421,7 @@ class Study:
                 self._claims -= 1
                 self._settle()
 
-    def _one(self, objective: Any, method: Any, on_error: str) -> Trial:
-        asked = self.ask()
+    def _one(self, asked: Trial, objective: Any, method: Any, on_error: str) -> Trial:
         try:
             outcome = evaluate(objective, asked, method)
             return self.tell(asked, **vars(outcome))

@@ -110,12 +110,13 @@ class Task(ABC):
         high = _stable_rate(dataset.train["x"])
         bold = dataset.kind == "classification" and self._batch_size(dataset) is None
         default = high if bold else high * (LR_CAREFUL / LR)
-        return Space(
+        knobs: dict[str, Any] = dict(
             lr_knots=Float(high * (LR_LOW / LR), high, log=True, default=default, shape=(self.knots,)),
             momentum=Float(0.5, MOMENTUM, default=MOMENTUM),
             l2_group=Float(1 / reach, reach, log=True, default=1.0, shape=(groups, 1)),
             **self.parameters(dataset),
         )
+        return Space(knobs)
 
     def problem(self, dataset: Dataset, hparams: Any = None) -> BilevelProblem:
         """The training problem on these data; the same object each time, so that it is compiled once.
