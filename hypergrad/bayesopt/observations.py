@@ -72,6 +72,20 @@ class Observations:
             gradient_noise=self.gradient_noise[points],
         )
 
+    def also(self, points: Points, values: np.ndarray) -> Observations:
+        """With m more values, without derivatives or given noise."""
+        m, d = len(points), self.gradients.shape[1]
+        return Observations(
+            points=Points(
+                np.concatenate([self.points.x, points.x]), np.concatenate([self.points.active, points.active])
+            ),
+            values=np.concatenate([self.values, values]),
+            rows=Rows(np.arange(len(self) + m), self.rows.points, self.rows.coordinates),
+            gradients=np.concatenate([self.gradients, np.zeros((m, d))]),
+            value_noise=np.concatenate([self.value_noise, np.zeros(m)]),
+            gradient_noise=np.concatenate([self.gradient_noise, np.zeros((m, d))]),
+        )
+
     def scaled(self, shift: float, scale: float) -> Observations:
         """Of (f − shift)/scale: derivatives are divided by `scale`, variances by its square."""
         return replace(

@@ -2,10 +2,11 @@
 
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.base import Proposal, Record, Sampler
+from hypergrad.samplers.bayes import Bayes
 from hypergrad.samplers.gradient import Gradient
 from hypergrad.samplers.random import Random
 from hypergrad.samplers.sobol import Sobol
 
-__all__ = ["SAMPLERS", "Admission", "Gradient", "Proposal", "Random", "Record", "Sampler", "Sobol"]
+__all__ = ["SAMPLERS", "Admission", "Bayes", "Gradient", "Proposal", "Random", "Record", "Sampler", "Sobol"]
 
-SAMPLERS: dict[str, type[Sampler]] = {"random": Random, "sobol": Sobol, "gradient": Gradient}
+SAMPLERS: dict[str, type[Sampler]] = {"random": Random, "sobol": Sobol, "gradient": Gradient, "bayes": Bayes}
