@@ -87,7 +87,8 @@ class Bayes(Sampler):
             if np.abs(tried - unit).max(axis=1).min() > _SAME:
                 yield Proposal(unit, wants_gradient=self.gradients, note=note)
             while True:  # it has been tried, or is not allowed
-                moved = np.clip(unit + 0.05 * rng.standard_normal(unit.shape), 0.0, 1.0)
+                moved = np.abs(unit + 0.05 * rng.standard_normal(unit.shape))
+                moved = np.clip(1.0 - np.abs(1.0 - moved), 0.0, 1.0)  # reflected into the cube
                 unlike = rng.random(unit.shape) < 0.3
                 yield Proposal(np.where(unlike, rng.random(unit.shape), moved), self.gradients, note)
 
