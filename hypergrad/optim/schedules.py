@@ -6,6 +6,7 @@ is a dict over the top-level keys of the parameters. Those of PyTorch's names ag
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -123,9 +124,9 @@ class _Piecewise(Schedule):
     def domains(self) -> Mapping[str, Domain]:
         return {"key": _POSITIVE} if self.log else {}
 
+    @abstractmethod
     def weights(self, knots: int, steps: int) -> np.ndarray:
         """(K, T): the row is knots @ weights."""
-        raise NotImplementedError
 
     def rows(self, values: Mapping[str, Any], steps: int) -> Any:
         value = values["key"]
