@@ -243,8 +243,8 @@ def test_json_of_old_kinds_is_what_older_stores_hold():
     space = Space(a=Float(1e-4, 1.0, log=True), b=Int(1, 9), c=Categorical(["x", "y"]))
     assert json.dumps(space.to_json()) == (
         '{"parameters": [{"path": ["a"], "kind": "float", "low": 0.0001, "high": 1.0, "log": true, '
-        '"default": 0.010000000000000004, "shape": []}, {"path": ["b"], "kind": "int", "low": 1, "high": 9, "log": false, '
-        '"default": 5}, {"path": ["c"], "kind": "categorical", "choices": ["x", "y"], "default": "x"}]}'
+        '"default": 0.010000000000000004, "shape": []}, {"path": ["b"], "kind": "int", "low": 1, "high": 9, '
+        '"log": false, "default": 5}, {"path": ["c"], "kind": "categorical", "choices": ["x", "y"], "default": "x"}]}'
     )
 
 

@@ -118,7 +118,7 @@ class Gradient(Sampler):
             descent = begin(best, self.radius)  # enqueued, better than all else, and not yet followed
             if descent is None and sum(np.array_equal(record.unit, best.unit) for record in past) == 1:
                 if space.size == np.inf:  # once more, for its gradient
-                    admission.tried.discard(best.unit.tobytes())
+                    admission.forget(best.unit)
                 yield _start(best.unit, "start", start)
             proposal = None if descent is None else _step(descent, start, best, admission, 1.0)
             if proposal is not None:
