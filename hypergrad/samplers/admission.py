@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from itertools import batched, islice
+from itertools import islice
 
 import numpy as np
 
@@ -25,7 +25,9 @@ def canonical(space: Space, history: Sequence[Record]) -> list[Record]:
     if space.continuous.all() or not history:
         return list(history)
     found: list[Record] = []
-    for records in batched(history, max(_CHUNK // space.dimension, 1)):
+    length = max(_CHUNK // space.dimension, 1)
+    for start in range(0, len(history), length):
+        records = history[start : start + length]
         points = space.snap(np.stack([record.unit for record in records]))
         found += [
             record if np.array_equal(record.unit, point) else replace(record, unit=point)
@@ -36,7 +38,7 @@ def canonical(space: Space, history: Sequence[Record]) -> list[Record]:
 
 def _key(point: np.ndarray) -> bytes:
     """16 bytes that tell points apart; chance makes two of 10^6 alike with probability 10^-27."""
-    return blake2b(np.ascontiguousarray(point), digest_size=16).digest()
+    return blake2b(point.tobytes(), digest_size=16).digest()
 
 
 class Admission:
