@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import islice
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypergrad.space import Space
 __all__ = ["TRIES", "Admission", "canonical"]
 
 TRIES = 10_000  # candidates looked at before a space counts as over-constrained
+_CHUNK = 2**20  # coordinates snapped at once
 FEW = 100  # the same in a listed space, after which the rest of the list is drawn from
 
 
@@ -22,11 +24,21 @@ def canonical(space: Space, history: Sequence[Record]) -> list[Record]:
     """`history` at the points that stand for its configurations; see `Space.snap`."""
     if space.continuous.all() or not history:
         return list(history)
-    points = space.snap(np.stack([record.unit for record in history]))
-    return [
-        record if np.array_equal(record.unit, point) else replace(record, unit=point)
-        for record, point in zip(history, points, strict=True)
-    ]
+    found: list[Record] = []
+    length = max(_CHUNK // space.dimension, 1)
+    for start in range(0, len(history), length):
+        records = history[start : start + length]
+        points = space.snap(np.stack([record.unit for record in records]))
+        found += [
+            record if np.array_equal(record.unit, point) else replace(record, unit=point)
+            for record, point in zip(records, points, strict=True)
+        ]
+    return found
+
+
+def _key(point: np.ndarray) -> bytes:
+    """16 bytes that tell points apart; chance makes two of 10^6 alike with probability 10^-27."""
+    return blake2b(point.tobytes(), digest_size=16).digest()
 
 
 class Admission:
@@ -37,14 +49,14 @@ class Admission:
         history: the other trials; failed and running ones count as tried.
 
     Attributes:
-        tried: points of the configurations tried, as bytes; empty where all coordinates are continuous, since
+        tried: points of the configurations tried, hashed; empty where all coordinates are continuous, since
             points drawn there do not repeat.
     """
 
     def __init__(self, space: Space, history: Sequence[Record]) -> None:
         self.space = space
         mixed = not space.continuous.all()
-        self.tried: set[bytes] = {r.unit.tobytes() for r in canonical(space, history)} if mixed else set()
+        self.tried: set[bytes] = {_key(r.unit) for r in canonical(space, history)} if mixed else set()
 
     @property
     def exhausted(self) -> bool:
@@ -57,11 +69,15 @@ class Admission:
         """The configurations of a listed space that have not been tried, (m, d)."""
         listed = self.space.configurations
         assert listed is not None
-        return listed[[point.tobytes() not in self.tried for point in listed]]
+        return listed[[_key(point) not in self.tried for point in listed]]
+
+    def forget(self, unit: np.ndarray) -> None:
+        """Let a snapped point be proposed again."""
+        self.tried.discard(_key(unit))
 
     def admits(self, unit: np.ndarray) -> bool:
         """Whether a snapped point may be proposed."""
-        if unit.tobytes() in self.tried:
+        if _key(unit) in self.tried:
             return False
         return not self.space.constraints or self.space.violated(self.space.from_unit(unit)) is None
 

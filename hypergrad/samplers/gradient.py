@@ -29,8 +29,8 @@ class Gradient(Sampler):
     The first descent starts at the space's defaults, or at a better enqueued trial. When it has converged,
     or cannot catch up with the best trial, the next one starts near the best trial or anywhere, in turn.
     Integers and choices, and coordinates whose derivative nobody reports, stay fixed during a descent and
-    change between descents. A step that a constraint of the space refuses is halved until it is allowed. Gradients that exploded, are not finite or mislead are survived: see
-    `hypergrad.samplers.descent`.
+    change between descents. A step that a constraint of the space refuses is halved until it is allowed.
+    Gradients that exploded, are not finite or mislead are survived: see `hypergrad.samplers.descent`.
 
     Args:
         radius: first trust radius, in units of the cube: how far each coordinate may move in the first step.
@@ -118,7 +118,7 @@ class Gradient(Sampler):
             descent = begin(best, self.radius)  # enqueued, better than all else, and not yet followed
             if descent is None and sum(np.array_equal(record.unit, best.unit) for record in past) == 1:
                 if space.size == np.inf:  # once more, for its gradient
-                    admission.tried.discard(best.unit.tobytes())
+                    admission.forget(best.unit)
                 yield _start(best.unit, "start", start)
             proposal = None if descent is None else _step(descent, start, best, admission, 1.0)
             if proposal is not None:

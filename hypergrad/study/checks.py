@@ -104,9 +104,9 @@ def canonical_hparams(space: Space, hparams: Mapping[str, Any]) -> tuple[dict[st
     def conform(like: Mapping, node: Mapping, prefix: str) -> dict[str, Any]:
         built: dict[str, Any] = {}
         for key, below in like.items():
-            path, given = prefix + key, node.get(key)
+            path, given = prefix + key, node.get(key, {})
             if isinstance(below, dict):
-                built[key] = conform(below, given or {}, path + "/")
+                built[key] = conform(below, given, path + "/")
             elif isinstance(
                 space.parameters.get(path), Float
             ):  # the very number, not its way through the cube

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from hypergrad import conditions
 from hypergrad.errors import SpaceError, unknown_name
-from hypergrad.parameters import Categorical, Discrete, Float, Int, Ordinal, Parameter
+from hypergrad.parameters import Discrete, Float, Parameter
+from hypergrad.space import conditions
+from hypergrad.space.constants import constant, equal, text
+from hypergrad.space.constraints import Constraint, functions, named, violated
+from hypergrad.space.description import describe, rebuild
 
-__all__ = ["LISTED", "Categorical", "Discrete", "Float", "Int", "Ordinal", "Parameter", "Space"]
+__all__ = ["LISTED", "Space"]
 
 LISTED = 2**16  # configurations of a finite space up to which it is listed
-
-_KINDS: dict[str, type[Float] | type[Int] | type[Categorical] | type[Ordinal]] = {
-    "float": Float,
-    "int": Int,
-    "categorical": Categorical,
-    "ordinal": Ordinal,
-}
-_UNSET = {
-    "logit": False,
-    "step": 1,
-    "active_if": None,
-}  # left out of JSON, as stores made before them have it
 
 
 def _walk(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -46,42 +34,11 @@ def _walk(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
                 raise SpaceError(f"the group {'/'.join(here)!r} of the space is empty, expected parameters")
             yield from _walk(node, here)
         else:
-            yield here, node if isinstance(node, Parameter) else _constant(node, "/".join(here))
-
-
-def _constant(value: Any, name: str) -> Any:
-    """A fixed value as it appears in hparams: a string, boolean, int, float, None or an own array of numbers."""
-    found = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
-    if isinstance(found, np.ndarray) and found.size and found.dtype.kind in "fiub":
-        if found.dtype.kind != "f" or np.isfinite(found).all():
-            return np.array(found, np.float64 if found.dtype.kind == "f" else None)
-    elif (
-        found is None
-        or isinstance(found, str | bool | int)
-        or (isinstance(found, float) and math.isfinite(found))
-    ):
-        return found
-    raise SpaceError(
-        f"{name!r} is {value!r}, expected a Float, Int, Categorical, Ordinal, a dict of them, or a fixed value: "
-        "a finite number, a string, a boolean, None or an array of finite numbers"
-    )
+            yield here, node if isinstance(node, Parameter) else constant(node, "/".join(here))
 
 
 def _copied(tree: Mapping) -> dict[str, Any]:
     return {key: _copied(node) if isinstance(node, Mapping) else node for key, node in tree.items()}
-
-
-class _Unstored:
-    """Stands for a constraint in a space that was read from a store, which keeps the names only."""
-
-    def __init__(self, name: str) -> None:
-        self.__name__ = name
-
-    def __call__(self, hparams: Any) -> bool:
-        raise SpaceError(
-            f"the constraint {self.__name__!r} is known by name only, since a store keeps no functions; "
-            "make the space anew with Space(..., constraints=) and open the study with it"
-        )
 
 
 class Space:
@@ -122,7 +79,7 @@ class Space:
         parameters: Mapping[str, Any] | None = None,
         /,
         *,
-        constraints: Iterable[Callable[[dict[str, Any]], bool]] = (),
+        constraints: Iterable[Constraint] = (),
         **named: Any,
     ) -> None:
         if parameters is not None and not isinstance(parameters, Mapping):
@@ -132,7 +89,7 @@ class Space:
             if key in tree:
                 raise SpaceError(f"the parameter {key!r} is given twice")
         self._tree = _copied({**tree, **named})
-        self.constraints = _functions(constraints)
+        self.constraints = functions(constraints)
         found = {"/".join(path): leaf for path, leaf in _walk(self._tree)}
         self.parameters: dict[str, Parameter] = {n: p for n, p in found.items() if isinstance(p, Parameter)}
         self.constants: dict[str, Any] = {n: v for n, v in found.items() if n not in self.parameters}
@@ -216,7 +173,7 @@ class Space:
         """
         found, missing = self._leaves(hparams, "hparams")
         for name, fixed in self.constants.items():
-            if name in found and not _equal(found.pop(name), fixed):
+            if name in found and not equal(found.pop(name), fixed):
                 raise SpaceError(f"{name!r} in hparams differs from {fixed!r}, at which the space fixes it")
         active = self.conditions.active(self.parameters, found)
         for name, top in missing.items():
@@ -385,15 +342,7 @@ class Space:
         Raises:
             SpaceError: a constraint answered neither True nor False, or comes from a store.
         """
-        for constraint in self.constraints:
-            answer = constraint(hparams)
-            if not isinstance(answer, bool | np.bool_):
-                raise SpaceError(
-                    f"the constraint {_named(constraint)!r} answered {answer!r}, expected True or False"
-                )
-            if not answer:
-                return _named(constraint)
-        return None
+        return violated(self.constraints, hparams)
 
     @cached_property
     def _size(self) -> int | float:
@@ -431,7 +380,7 @@ class Space:
             points = points[[self.violated(self.from_unit(point)) is None for point in points]]
             if not len(points):
                 raise SpaceError(
-                    f"the constraints {', '.join(map(_named, self.constraints))} refuse every configuration "
+                    f"the constraints {', '.join(map(named, self.constraints))} refuse every configuration "
                     "of the space; loosen them"
                 )
         points.flags.writeable = False
@@ -444,28 +393,7 @@ class Space:
 
         Of the constraints it holds the names.
         """
-        entries = []
-        for name, parameter in self.parameters.items():
-            kind = next(k for k, v in _KINDS.items() if isinstance(parameter, v))
-            fields = _listed(asdict(parameter))
-            for key, unset in _UNSET.items():
-                if fields.get(key, unset) == unset:
-                    fields.pop(key, None)
-            if "active_if" in fields:
-                fields["active_if"] = dict(fields["active_if"])
-            entries.append({"path": name.split("/"), "kind": kind, **fields})
-        described: dict[str, Any] = {"parameters": entries}
-        if self.constants:
-            described["constants"] = [
-                {
-                    "path": name.split("/"),
-                    "array" if isinstance(value, np.ndarray) else "value": _listed(value),
-                }
-                for name, value in self.constants.items()
-            ]
-        if self.constraints:
-            described["constraints"] = [_named(constraint) for constraint in self.constraints]
-        return described
+        return describe(self.parameters, self.constants, self.constraints)
 
     @staticmethod
     def from_json(description: Mapping[str, Any]) -> Space:
@@ -474,28 +402,7 @@ class Space:
         Raises:
             SpaceError: not such a description.
         """
-        tree: dict[str, Any] = {}
-
-        def put(path: list[str], leaf: Any) -> None:
-            node = tree
-            for key in path[:-1]:
-                node = node.setdefault(key, {})
-            node[path[-1]] = leaf
-
-        try:
-            for entry in description["parameters"]:
-                fields = dict(entry)
-                path, kind = fields.pop("path"), fields.pop("kind")
-                if kind not in _KINDS:
-                    raise unknown_name("kind of parameter", kind, _KINDS, SpaceError)
-                put(path, _KINDS[kind](**fields))
-            for entry in description.get("constants", ()):
-                put(entry["path"], np.array(entry["array"]) if "array" in entry else entry["value"])
-            constraints = [_Unstored(name) for name in description.get("constraints", ())]
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise SpaceError(
-                f"this describes no space, expected the output of Space.to_json: {error!r}"
-            ) from None
+        tree, constraints = rebuild(description)
         return Space(tree, constraints=constraints)
 
     def __contains__(self, hparams: object) -> bool:
@@ -510,43 +417,15 @@ class Space:
             isinstance(other, Space)
             and self.parameters == other.parameters
             and self.constraints == other.constraints
-            and _text(self.constants) == _text(other.constants)
+            and text(self.constants) == text(other.constants)
         )
 
     def __hash__(self) -> int:
-        return hash((tuple(self.parameters.items()), self.constraints, _text(self.constants)))
+        return hash((tuple(self.parameters.items()), self.constraints, text(self.constants)))
 
     def __repr__(self) -> str:
-        names = ", ".join(map(_named, self.constraints))
+        names = ", ".join(map(named, self.constraints))
         return f"Space({self._tree!r}, constraints=[{names}])" if names else f"Space({self._tree!r})"
-
-
-def _functions(constraints: Any) -> tuple[Callable[[dict[str, Any]], bool], ...]:
-    if isinstance(constraints, Parameter | Mapping | str) or not hasattr(constraints, "__iter__"):
-        raise SpaceError(
-            f"constraints is {constraints!r}, expected a list of functions of hparams; "
-            'a hyperparameter of that name is given as Space({"constraints": ...})'
-        )
-    found = tuple(constraints)
-    for constraint in found:
-        if not callable(constraint):
-            raise SpaceError(f"a constraint is {constraint!r}, expected a function of hparams")
-    return found
-
-
-def _named(constraint: Any) -> str:
-    return str(getattr(constraint, "__name__", type(constraint).__name__))
-
-
-def _equal(given: Any, fixed: Any) -> bool:
-    """Whether a value is the constant; True is not 1, but 1 is 1.0."""
-    try:
-        one, two = np.asarray(given), np.asarray(fixed)
-    except ValueError:
-        return False
-    if (one.dtype.kind == "b") != (two.dtype.kind == "b") or one.shape != two.shape:
-        return False
-    return bool(np.all(one == two))
 
 
 def _known(gradient: Any) -> Any:
@@ -554,16 +433,3 @@ def _known(gradient: Any) -> Any:
     if not isinstance(gradient, Mapping):
         return gradient
     return {key: _known(below) for key, below in gradient.items() if below is not None}
-
-
-def _text(constants: Mapping[str, Any]) -> str:
-    return json.dumps(_listed(constants), sort_keys=True)
-
-
-def _listed(value: Any) -> Any:
-    """`value` with tuples and arrays as lists, as JSON returns them."""
-    if isinstance(value, dict):
-        return {key: _listed(below) for key, below in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return [_listed(below) for below in value] if isinstance(value, list | tuple) else value
