@@ -63,7 +63,9 @@ def test_against_80_digits(name, profile):
             # Above 1e6 relative to the prior's variance: what is left of it can be below rounding.
             assert away(moments.variance[q], variance, None if kappa <= 1e6 else 1.7) <= allowed
             assert away(moments.mean_gradient[q], mean_slope) <= allowed
-            assert away(moments.variance_gradient[q], variance_slope, None if kappa <= 1e6 else 1.7) <= allowed
+            assert (
+                away(moments.variance_gradient[q], variance_slope, None if kappa <= 1e6 else 1.7) <= allowed
+            )
         density, gradient = Likelihood(kernel, data)(vector)
         exact = reference.log_density()
         assert away(density, exact) <= allowed

@@ -55,7 +55,10 @@ def test_blocks_are_the_definition_in_80_digits(name):
     rng = np.random.default_rng(0)
     points, others = kernel.points(rng.random((3, 3))), kernel.points(rng.random((2, 3)))
     others.x[0] = points.x[1]
-    rows, columns = Rows.of([0, 1, 2], [(0, 0), (1, 2), (2, 1), (1, 1)]), Rows.of([1, 0], [(0, 2), (1, 0), (0, 1)])
+    rows, columns = (
+        Rows.of([0, 1, 2], [(0, 0), (1, 2), (2, 1), (1, 1)]),
+        Rows.of([1, 0], [(0, 2), (1, 0), (0, 1)]),
+    )
     lengths = np.array([0.5, 0.9, 1.4])
     found = Blocks(kernel, points, rows, others, columns).matrix(lengths, 1.7)
     with mp.workdps(80):
@@ -64,7 +67,9 @@ def test_blocks_are_the_definition_in_80_digits(name):
         exactly = [mp.mpf(float(v)) for v in lengths]
         for a, one in enumerate(left):
             for b, two in enumerate(right):
-                scale = (1 if one[1] is None else exactly[one[1]]) * (1 if two[1] is None else exactly[two[1]])
+                scale = (1 if one[1] is None else exactly[one[1]]) * (
+                    1 if two[1] is None else exactly[two[1]]
+                )
                 exact[a, b] = scale * gp_reference.entry(name, one, two, exactly, mp.mpf(1.7))
         exact = np.array(exact.tolist(), dtype=float)
     np.testing.assert_allclose(found, exact, rtol=1e-13, atol=1e-14)
@@ -181,5 +186,7 @@ def test_errors_are_one_clear_sentence():
         kernel.points([["a", "b"]])
     with pytest.raises(ShapeError, match="active must be bool of the shape"):
         kernel.points([[0.0, 1.0]], [[1, 1]])
-    with pytest.raises(DataError, match="column 1 of x is 'continuous' but inactive at point 0; make it 'conditional'"):
+    with pytest.raises(
+        DataError, match="column 1 of x is 'continuous' but inactive at point 0; make it 'conditional'"
+    ):
         kernel.points([[0.0, 1.0]], np.array([[True, False]]))

@@ -30,10 +30,14 @@ def entry(name, left, right, lengths, signal):
     (x, i), (y, j) = left, right
     if i is not None:
         up, down = ((moved(x, i, h), None) for h in (STEP, -STEP))
-        return (entry(name, up, right, lengths, signal) - entry(name, down, right, lengths, signal)) / (2 * STEP)
+        return (entry(name, up, right, lengths, signal) - entry(name, down, right, lengths, signal)) / (
+            2 * STEP
+        )
     if j is not None:
         up, down = ((moved(y, j, h), None) for h in (STEP, -STEP))
-        return (entry(name, left, up, lengths, signal) - entry(name, left, down, lengths, signal)) / (2 * STEP)
+        return (entry(name, left, up, lengths, signal) - entry(name, left, down, lengths, signal)) / (
+            2 * STEP
+        )
     return kernel(name, x, y, lengths, signal)
 
 
