@@ -7,13 +7,13 @@ Priors, on standardised values (d coordinates)::
     ℓ        log-normal, log ℓ ~ N(√2 + ½ log d, √3²)    (Hvarfner et al. 2024, arXiv 2402.02229, section 4)
     log v    N(0, 2²)
     log σ²   N(−9, 3²)
-    log τ²   N(−4, 5²)
+    log τ²   N(−6, 6²)
     c        N(0, 1)
 
-The density of ℓ is taken by ℓ, as in the paper, so its mode is at log ℓ = √2 + ½ log d − 3; the others by the symbol that
-stands before them. τ² starts low, middling and high: where gradients describe ripples and not the trend, the
-likelihood has one mode that shrinks the length-scales to the ripples and one that calls the gradients noise, and a search
-that starts at low noise finds the former only.
+The density of ℓ is taken by ℓ, as in the paper, so its mode is at log ℓ = √2 + ½ log d − 3; the others by the symbol
+that stands before them. τ² starts low, middling and high: where gradients describe ripples and not the trend, the
+likelihood has one mode that shrinks the length-scales to the ripples and one that calls the gradients noise, and a
+search that starts at low noise finds the former only.
 
 Gate: for each of the n points, the log density of its observed value predicted from all *other* points' rows, with
 derivative rows and without, each with its own hyperparameters; their number over the number of rows they were fitted to
@@ -39,7 +39,7 @@ from hypergrad.errors import DataError
 
 __all__ = ["Fit", "Priors", "fit", "standardise"]
 
-GRADIENT_NOISE_STARTS = (-8.0, 2.0, 9.0)
+GRADIENT_NOISE_STARTS = (-8.0, 3.0, 10.0)
 GATE_POINTS = 4
 GATE_ERRORS = 2.0
 
@@ -66,8 +66,8 @@ class Priors:
         mode = math.sqrt(2.0) + 0.5 * math.log(kernel.dimension) - 3.0
         floor = math.log(1e-8)
         return Priors(
-            mean=np.array([mode] * m + [0.0, -9.0, -4.0, 0.0]),
-            deviation=np.array([math.sqrt(3.0)] * m + [2.0, 3.0, 5.0, 1.0]),
+            mean=np.array([mode] * m + [0.0, -9.0, -6.0, 0.0]),
+            deviation=np.array([math.sqrt(3.0)] * m + [2.0, 3.0, 6.0, 1.0]),
             lower=np.array([math.log(0.005)] * m + [-6.0, floor, floor, -5.0]),
             upper=np.array([math.log(1e3)] * m + [12.0, math.log(10.0), 16.0, 5.0]),
         )
@@ -110,7 +110,7 @@ class Fit:
 def standardise(data: Observations) -> tuple[Observations, float, float]:
     """(f − shift)/scale with the mean and the standard deviation of the values; with shift and scale.
 
-    Where all values are equal the scale is the root mean square of the derivatives, or 1 where there are none but zeros.
+    Where all values are equal the scale is the root mean square of the derivatives, or 1 where there are but zeros.
     """
     shift = float(data.values.mean())
     scale = float(data.values.std())
@@ -269,7 +269,7 @@ def _search(
 
     shorts = [run(vector[free], 7) for vector in starts]
     best = min(shorts, key=lambda pair: pair[0])
-    value, part = run(best[1], 40)
+    part = run(best[1], 40)[1]
     return Hyperparameters.of(full(part)), used
 
 

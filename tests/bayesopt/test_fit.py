@@ -100,9 +100,8 @@ def test_noise_of_gradients_is_learned():
     clean, found = fit(kernel, data), fit(kernel, noisy)
     assert found.standard.gradient_noise > 100.0 * clean.standard.gradient_noise
     assert held_out(found) < 1.2 * held_out(fit(kernel, data.without_derivatives()))
-    # In the unit of f: variance τ²/ℓ_i² of ∂f/∂x_i, which was 16, over the dimensions.
-    theta = found.posterior.theta
-    assert np.median(theta.gradient_noise / theta.lengthscales**2) == pytest.approx(16.0, rel=0.9)
+    assert found.used_gradients
+    assert found.posterior.theta.gradient_noise == pytest.approx(16.0, rel=0.3)
 
 
 def ripple(n):
@@ -125,7 +124,7 @@ def test_gate_drops_derivative_rows_that_hurt():
     kernel, data = ripple(20)
     priors = Priors.of(kernel)
     upper, mean, deviation = priors.upper.copy(), priors.mean.copy(), priors.deviation.copy()
-    upper[-2], mean[-2], deviation[-2] = -8.0, -12.0, 1.0
+    upper[-2], mean[-2], deviation[-2] = -4.0, -8.0, 1.0
     trusting = replace(priors, upper=upper, mean=mean, deviation=deviation)
     found = fit(kernel, data, priors=trusting)
     assert not found.used_gradients

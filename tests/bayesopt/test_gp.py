@@ -9,6 +9,7 @@ from hypergrad.bayesopt import KERNELS, Hyperparameters, Likelihood, Rows, condi
 from hypergrad.errors import DataError, ShapeError
 
 MIXED = ["continuous", "hamming", "conditional", "continuous"]
+NUMBERS = np.array([1.0, 0.0, 1.0, 1.0])
 
 
 def mixed(profile="matern52", n=8, seed=0):
@@ -19,15 +20,15 @@ def mixed(profile="matern52", n=8, seed=0):
     active = np.ones((n, 4), dtype=bool)
     active[::3, 2] = False
     active[1, 1] = False
-    return kernel, dict(
-        x=x,
-        values=rng.normal(size=n),
-        gradients=rng.normal(size=(n, 4)),
-        known=rng.random((n, 4)) < 0.7,
-        active=active,
-        value_noise=0.1 * rng.random(n),
-        gradient_noise=0.2 * rng.random((n, 4)),
-    )
+    return kernel, {
+        "x": x,
+        "values": rng.normal(size=n),
+        "gradients": rng.normal(size=(n, 4)),
+        "known": rng.random((n, 4)) < 0.7,
+        "active": active,
+        "value_noise": 0.1 * rng.random(n),
+        "gradient_noise": 0.2 * rng.random((n, 4)),
+    }
 
 
 VECTOR = np.array([-0.3, 0.2, -0.5, 0.1, -0.2, 0.2, -3.0, -1.0, 0.3])
@@ -82,7 +83,7 @@ def test_gradients_and_derivative_predictions_are_finite_differences(profile, d)
 def test_gradients_at_mixed_points():
     kernel, told = mixed()
     posterior = condition(kernel, Hyperparameters.of(VECTOR), observe(kernel, **told))
-    x, active = told["x"][1:4] + [0.1, 0, 0.1, 0.1], told["active"][1:4]
+    x, active = told["x"][1:4] + 0.1 * NUMBERS, told["active"][1:4]
     moments = posterior.moments(x, active)
     assert not moments.mean_gradient[:, 1].any()
     assert not moments.variance_gradient[~active].any()
@@ -134,7 +135,7 @@ def test_order_of_points_does_not_matter():
     data = observe(kernel, **told)
     one, two = condition(kernel, theta, data), condition(kernel, theta, observe(kernel, **turned))
     three = condition(kernel, theta, data.take(order))
-    query = told["x"][:3] + [0.05, 0, 0.05, 0.05]
+    query = told["x"][:3] + 0.05 * NUMBERS
     for other in (two, three):
         np.testing.assert_allclose(one.predict(query), other.predict(query), rtol=1e-11, atol=1e-13)
         assert one.log_density == pytest.approx(other.log_density, rel=1e-12)

@@ -66,7 +66,7 @@ class Reference:
         for p in range(n):
             matrix[p, p] += noise + mp.mpf(float(data.value_noise[p]))
         for a, given in enumerate(data.derivative_noise, start=n):
-            matrix[a, a] += gradient_noise / lengths[self.rows[a][1]] ** 2 + mp.mpf(float(given))
+            matrix[a, a] += gradient_noise + mp.mpf(float(given))
         y = [mp.mpf(float(v)) - mean for v in data.values] + [mp.mpf(float(g)) for g in data.derivatives]
         self.matrix, self.y = matrix, mp.matrix(y)
         self.factor = mp.cholesky(matrix)
