@@ -7,20 +7,22 @@ Priors, on standardised values (d coordinates)::
     ℓ        log-normal, log ℓ ~ N(√2 + ½ log d, √3²)    (Hvarfner et al. 2024, arXiv 2402.02229, section 4)
     log v    N(0, 2²)
     log σ²   N(−9, 3²)
-    log τ²   N(−4, 5²)
+    log τ²   N(−6, 6²)
     c        N(0, 1)
 
-The density of ℓ is taken by ℓ, as in the paper, so its mode is at log ℓ = √2 + ½ log d − 3; the others by the symbol that
-stands before them. τ² starts low, middling and high: where gradients describe ripples and not the trend, the
-likelihood has one mode that shrinks the length-scales to the ripples and one that calls the gradients noise, and a search
-that starts at low noise finds the former only.
+The density of ℓ is taken by ℓ, as in the paper, so its mode is at log ℓ = √2 + ½ log d − 3; the others by the symbol
+that stands before them. τ² starts low, middling and high: where gradients describe ripples and not the trend, the
+likelihood has one mode that shrinks the length-scales to the ripples and one that calls the gradients noise, and a
+search that starts at low noise finds the former only.
 
 Gate: for each of the n points, the log density of its observed value predicted from all *other* points' rows, with
-derivative rows and without, each with its own hyperparameters; their number over the number of rows they were fitted to
-is subtracted, for what fitting gains on the rows fitted (as Akaike 1974 does). The derivative rows are left out where
-they lower the mean over points by more than 2 standard errors of the paired differences. (Without the correction the
-comparison favours the values, whose hyperparameters were fitted to these alone: on rippled functions it threw out
-derivative rows that made unseen points better predicted. The learned noise is the first defence, the gate the second.)
+derivative rows and without, each with its own hyperparameters; subtracted is their number over the number of rows they
+were fitted to, for what fitting gains on the rows fitted (Akaike 1974): with derivative rows all of them count, without
+them γ = Σ h/(h + 1/deviation²), h the curvature of the likelihood along each (MacKay 1992, on the
+diagonal). The derivative rows are left out where they lower the mean over points by more than 2 standard errors of the
+paired differences. (Without the correction the comparison favours the values, whose hyperparameters were fitted to these
+alone: on rippled functions it threw out derivative rows that made unseen points better predicted. The learned noise is
+the first defence, the gate the second.)
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from hypergrad.errors import DataError
 
 __all__ = ["Fit", "Priors", "fit", "standardise"]
 
-GRADIENT_NOISE_STARTS = (-8.0, 2.0, 9.0)
+GRADIENT_NOISE_STARTS = (-8.0, 3.0, 10.0)
 GATE_POINTS = 4
 GATE_ERRORS = 2.0
 
@@ -66,8 +68,8 @@ class Priors:
         mode = math.sqrt(2.0) + 0.5 * math.log(kernel.dimension) - 3.0
         floor = math.log(1e-8)
         return Priors(
-            mean=np.array([mode] * m + [0.0, -9.0, -4.0, 0.0]),
-            deviation=np.array([math.sqrt(3.0)] * m + [2.0, 3.0, 5.0, 1.0]),
+            mean=np.array([mode] * m + [0.0, -9.0, -6.0, 0.0]),
+            deviation=np.array([math.sqrt(3.0)] * m + [2.0, 3.0, 6.0, 1.0]),
             lower=np.array([math.log(0.005)] * m + [-6.0, floor, floor, -5.0]),
             upper=np.array([math.log(1e3)] * m + [12.0, math.log(10.0), 16.0, 5.0]),
         )
@@ -110,7 +112,7 @@ class Fit:
 def standardise(data: Observations) -> tuple[Observations, float, float]:
     """(f − shift)/scale with the mean and the standard deviation of the values; with shift and scale.
 
-    Where all values are equal the scale is the root mean square of the derivatives, or 1 where there are none but zeros.
+    Where all values are equal the scale is the root mean square of the derivatives, or 1 where there are but zeros.
     """
     shift = float(data.values.mean())
     scale = float(data.values.std())
@@ -139,8 +141,10 @@ def fit(
 
     First the values alone are fitted; where there are derivatives, a second search over all hyperparameters starts from
     there at low, middling and high gradient noise, and the gate decides. All values stay in the posterior; of
-    the derivative rows, those that `thinning.choose_derivatives` ranks first, up to `rows` rows in total. The
-    hyperparameters are fitted to at most `fit_rows` rows, half of them values where there are derivatives.
+    the derivative rows, those that `thinning.choose_derivatives` ranks first, up to `rows` rows in total, or `rows`/4
+    derivative rows where that is more (so a long study keeps slopes where they matter). The hyperparameters are fitted
+    to at most `fit_rows` rows, half of them values where there are derivatives. Where the gate leaves the derivative rows
+    out, the result is that of the values alone.
 
     Args:
         start: standardised hyperparameters of an earlier fit of the same kernel (`Fit.standard`): one more start.
@@ -173,14 +177,21 @@ def fit(
         if gate and keep and len(few) >= GATE_POINTS:
             before = _left_out_density(condition(kernel, theta, few.without_derivatives()))
             after = _left_out_density(condition(kernel, found, some))
-            parameters = kernel.scales + 3
-            without = float(before.mean()) - parameters / len(few)
-            with_them = float(after.mean()) - (parameters + 1) / len(some.rows)
+            fitted = _effective_number(kernel, few.without_derivatives(), priors, theta)
+            without = float(before.mean()) - fitted / len(few)
+            with_them = float(after.mean()) - (kernel.scales + 4) / len(some.rows)
+            used += kernel.scales + 4
             error = float((after - before).std(ddof=1)) / math.sqrt(len(few))
             keep = with_them - without >= -GATE_ERRORS * error
         if keep:
-            kept = standard.keep(choose_derivatives(kernel, found, standard, max(rows - len(standard), 0)))
+            kept = standard.keep(
+                choose_derivatives(kernel, found, standard, max(rows - len(standard), rows // 4))
+            )
             theta = found
+        elif len(few) < min(len(standard), fit_rows):
+            more_points = standard.take(choose_points(standard, fit_rows)).without_derivatives()
+            theta, more = _search(kernel, more_points, priors, _value_starts(priors, start))
+            used += more
     own = replace(
         theta,
         signal=theta.signal * scale**2,
@@ -269,8 +280,22 @@ def _search(
 
     shorts = [run(vector[free], 7) for vector in starts]
     best = min(shorts, key=lambda pair: pair[0])
-    value, part = run(best[1], 40)
+    part = run(best[1], 40)[1]
     return Hyperparameters.of(full(part)), used
+
+
+def _effective_number(kernel: Kernel, data: Observations, priors: Priors, theta: Hyperparameters) -> float:
+    """γ: how many hyperparameters the values, and not the priors, have set; curvatures are forward differences."""
+    likelihood, step = Likelihood(kernel, data), 1e-4
+    start = _vector(theta, priors)
+    base = likelihood(start)[1]
+    found = 0.0
+    for m, deviation in enumerate(priors.deviation):
+        moved = start.copy()
+        moved[m] += step
+        curvature = max(-(likelihood(moved)[1][m] - base[m]) / step, 0.0)
+        found += curvature / (curvature + 1.0 / deviation**2)
+    return float(found)
 
 
 def _left_out_density(posterior: Posterior) -> np.ndarray:

@@ -6,7 +6,7 @@ Notation (as in `kernels.blocks`), and::
     y        rows: values − c, then S·(partial derivatives by x), (R,)
     c        constant mean
     K        covariance of the rows, derivative rows per length-scale, (R, R)
-    N        diagonal noise: given + σ² for values; ℓ_i²·given + τ² for derivatives
+    N        diagonal noise: given + σ² for values; ℓ_i² (given + τ²) for derivatives
     A        K + N + jitter·mean(diag(K + N))·I = L Lᵀ
     α        A⁻¹ y
     k(x)     covariance of f(x) with the rows, (R,)
@@ -19,7 +19,9 @@ Log marginal likelihood of the rows as observed, in their own units (R & W 2006,
 
     −½ yᵀ α − Σ log L_aa − R/2 log 2π + Σ_{derivative rows} log ℓ_i
 
-σ² is a variance of values, τ² one of derivatives *per length-scale*: the noise of ∂f/∂x_i has the variance τ²/ℓ_i².
+σ² is a variance of values, τ² one of ∂f/∂x_i, the same for all i. (Not one per length-scale: the noise of a training
+run's gradient, or its ripples, know nothing of the length-scales of the trend. A noise τ²/ℓ_i² was tried, bent the
+length-scales to fit the noise, and predicted worse than the values alone.)
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class Hyperparameters:
         lengthscales: (scales,), > 0, in units of x.
         signal: v > 0, in the unit of f squared.
         noise: σ² >= 0.
-        gradient_noise: τ² >= 0, of derivatives per length-scale.
+        gradient_noise: τ² >= 0, of derivatives by x.
         mean: c.
     """
 
@@ -121,7 +123,7 @@ class Likelihood:
         matrix = self._blocks.matrix(theta.lengthscales, theta.signal, keep=len(self.data.rows) <= 600)
         diagonal = np.einsum("ii->i", matrix)
         diagonal[:n] += self.data.value_noise + theta.noise
-        diagonal[n:] += lengths**2 * self._given + theta.gradient_noise
+        diagonal[n:] += lengths**2 * (self._given + theta.gradient_noise)
         y = np.concatenate([self.data.values - theta.mean, lengths * self._derivatives])
         factor, jitter = _factor(matrix)
         return factor, y, jitter, _solve(factor, y)
@@ -155,14 +157,14 @@ class Likelihood:
         lengths = theta.lengthscales[self._scale]
         gradient = np.empty(scales + 4)
         gradient[:scales] = 0.5 * self._blocks.pull(theta.lengthscales, theta.signal, weights)
-        given = lengths**2 * self._given
+        given = lengths**2 * (self._given + theta.gradient_noise)
         rows = given * on[n:] - alpha[n:] * y[n:] + 1.0
         gradient[:scales] += np.bincount(self._scale, rows, scales)
         # Σ W∘A = yᵀα − R, and A = K + N: what is left of it is the signal's part.
         noise = self.data.value_noise + theta.noise
         gradient[-3] = 0.5 * theta.noise * on[:n].sum()
-        gradient[-2] = 0.5 * theta.gradient_noise * on[n:].sum()
-        gradient[-4] = 0.5 * (y @ alpha - len(y) - noise @ on[:n] - (given + theta.gradient_noise) @ on[n:])
+        gradient[-2] = 0.5 * theta.gradient_noise * (lengths**2) @ on[n:]
+        gradient[-4] = 0.5 * (y @ alpha - len(y) - noise @ on[:n] - given @ on[n:])
         gradient[-1] = alpha[:n].sum()
         return density, gradient
 

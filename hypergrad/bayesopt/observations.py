@@ -111,7 +111,7 @@ def observe(
     """Observations of f, checked.
 
     Args:
-        x: (n, d), n >= 1: numbers in the unit cube (the priors of `fit` assume it), labels where a coordinate is a choice.
+        x: (n, d), n >= 1: numbers in the unit cube (the priors of `fit` assume it), or labels of choices.
         values: (n,).
         gradients: (n, d) ∂f/∂x_i; None: no derivatives.
         known: (n, d) bool, which entries of `gradients` were observed; what the others hold is ignored; None: all that

@@ -5,13 +5,13 @@ Notation (as in `gp`), and::
     C        covariance of the derivative rows, per length-scale, given all values
     p        their prior variance, ν their noise variance
     h_i      min(1, 1/ℓ_i)
-    w        promise of a point, 4^(−2 rank/(n − 1)) with rank 0 for the smallest value: 1 for the best, 1/16 for the worst
+    w        promise of a point, 4^(−2 rank/(n − 1)), rank 0 for the smallest value: 1 for the best, 1/16 for the worst
 
 A row by x_i tells how f changes over one length-scale, of which the unit cube holds h_i where ℓ_i > 1; so h_i² C_aa is
 the variance of f along that coordinate which the values leave open, and p/(p + ν) the share of it that a noisy row can
 tell. Rows are taken greedily by the largest w h² p/(p + ν) C_aa, where C is after each step conditioned on the rows
-taken: a pivoted Cholesky factorisation, in which rows that repeat what nearby rows have told fall behind. (Greedy choice
-by conditional variance: Seeger et al. 2003; Krause et al. 2008 on how near greedy choices come to the best.)
+taken: a pivoted Cholesky factorisation, in which rows that repeat what nearby rows have told fall behind. (Greedy
+choice by conditional variance: Seeger et al. 2003; Krause et al. 2008 on how near greedy choices come to the best.)
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def choose_derivatives(kernel: Kernel, theta: Hyperparameters, data: Observation
 
     lengths = theta.lengthscales[kernel.first[rows.coordinates]]
     prior = -2.0 * theta.signal * float(kernel.profile.derivatives(np.zeros(1), 1)[1][0])
-    noise = lengths**2 * data.derivative_noise + theta.gradient_noise
+    noise = lengths**2 * (data.derivative_noise + theta.gradient_noise)
     weight = promise(data.values)[rows.points] * np.minimum(1.0, 1.0 / lengths) ** 2 * prior / (prior + noise)
     limit = max(3 * count, 300)
     candidates = np.sort(np.argsort(-weight, kind="stable")[:limit])
@@ -70,7 +70,7 @@ def choose_derivatives(kernel: Kernel, theta: Hyperparameters, data: Observation
 
 
 def choose_points(data: Observations, count: int) -> np.ndarray:
-    """Index (at most `count`,) of points: the best quarter by value, then each time the one farthest from those taken."""
+    """Index (at most `count`,) of points: the best quarter by value, then each time the one farthest from the taken."""
     n = len(data)
     if n <= count:
         return np.arange(n)
