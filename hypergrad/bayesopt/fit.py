@@ -18,11 +18,11 @@ search that starts at low noise finds the former only.
 Gate: for each of the n points, the log density of its observed value predicted from all *other* points' rows, with
 derivative rows and without, each with its own hyperparameters; subtracted is their number over the number of rows they
 were fitted to, for what fitting gains on the rows fitted (Akaike 1974): with derivative rows all of them count, without
-them γ = Σ h/(h + 1/deviation²), h the curvature of the likelihood along each (MacKay 1992, on the
-diagonal). The derivative rows are left out where they lower the mean over points by more than 2 standard errors of the
-paired differences. (Without the correction the comparison favours the values, whose hyperparameters were fitted to these
-alone: on rippled functions it threw out derivative rows that made unseen points better predicted. The learned noise is
-the first defence, the gate the second.)
+them γ = Σ h/(h + 1/deviation²), h the curvature of the likelihood along each (MacKay 1992, on the diagonal). The
+derivative rows are left out where they lower the mean over points by more than 2 standard errors of the paired
+differences. (Without the correction the comparison favours the values, whose hyperparameters were fitted to these
+alone: on rippled functions it threw out derivative rows that made unseen points better predicted. The learned noise
+is the first defence, the gate the second.)
 """
 
 from __future__ import annotations
@@ -141,10 +141,10 @@ def fit(
 
     First the values alone are fitted; where there are derivatives, a second search over all hyperparameters starts from
     there at low, middling and high gradient noise, and the gate decides. All values stay in the posterior; of
-    the derivative rows, those that `thinning.choose_derivatives` ranks first, up to `rows` rows in total, or `rows`/4
-    derivative rows where that is more (so a long study keeps slopes where they matter). The hyperparameters are fitted
-    to at most `fit_rows` rows, half of them values where there are derivatives. Where the gate leaves the derivative rows
-    out, the result is that of the values alone.
+    the derivative rows, those that `thinning.choose_derivatives` ranks first, up to `rows` rows in total, or
+    `rows`/4 derivative rows where that is more (so a long study keeps slopes where they matter). The
+    hyperparameters are fitted to at most `fit_rows` rows, half of them values where there are derivatives. Where
+    the gate leaves the derivative rows out, the result is that of the values alone.
 
     Args:
         start: standardised hyperparameters of an earlier fit of the same kernel (`Fit.standard`): one more start.

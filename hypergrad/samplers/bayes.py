@@ -28,6 +28,9 @@ _LISTED = (
 )
 _STEEP = 1e3  # a derivative along a unit coordinate above so many times the spread of the values is no slope of use
 _SAME = 1e-9  # largest distance along a coordinate at which two points count as one
+_IDLE = (
+    1e-5  # expected improvement, by the spread of the values, below which the model has nothing left to say
+)
 _NEAR = 5  # best trials around which the acquisition is looked at closely
 
 
@@ -37,9 +40,9 @@ class Bayes(Sampler):
 
     The first trials are the space's defaults and Sobol points. Then the model (Matern-5/2, one length-scale a
     coordinate, learned noise of values and of derivatives; see `hypergrad.bayesopt.fit`) is fitted to all trials, and
-    the maximum of log EI is proposed (Ament et al. 2023). Values are warped above their median, so that a few bad trials
-    do not flatten the rest; a trial that diverged counts as a bad value. Running trials count as observed at the model's
-    mean.
+    the maximum of log EI is proposed (Ament et al. 2023), or the next Sobol point where that maximum is negligible.
+    Values are warped above their median, so that a few bad trials do not flatten the rest; a trial that diverged counts
+    as a bad value. Running trials count as observed at the model's mean.
 
     Args:
         gradients: whether hypergradients are asked for and used; without them this is plain Bayesian optimisation.
@@ -78,7 +81,12 @@ class Bayes(Sampler):
             found = Sobol().ask(space, history, seed=seed, number=number)
             return Proposal(found.unit, wants_gradient=self.gradients, note={**found.note, "phase": "start"})
         rng = generator(seed, number)
-        unit, utility = self._best(space, past, rng)
+        unit, utility, scale = self._best(space, past, rng)
+        if utility < math.log(_IDLE * scale):
+            found = Sobol(defaults_first=False).ask(space, history, seed=seed, number=number)
+            return Proposal(
+                found.unit, wants_gradient=self.gradients, note={**found.note, "phase": "explore"}
+            )
 
         tried = space.snap(np.stack([record.unit for record in past]))
 
@@ -96,13 +104,13 @@ class Bayes(Sampler):
 
     def _best(
         self, space: Space, past: Sequence[Record], rng: np.random.Generator
-    ) -> tuple[np.ndarray, float]:
-        """The point of largest log EI, and log EI there."""
+    ) -> tuple[np.ndarray, float, float]:
+        """The point of largest log EI, log EI there, and the standard deviation of the (warped) values."""
         kernel = kernel_of(space)
         data = observations(kernel, space, past, self.gradients)
         model = fit(kernel, data, rows=max(self.rows, len(data)))
         posterior = with_running(model.posterior, space, past)
-        placed = data.points.x
+        placed = posterior.data.points.x  # those of running trials too
         mean, _ = posterior.predict(placed, space.active(placed))
         utility = LogEI(float(mean.min()))
         floor = 1e-12 * model.scale
@@ -115,7 +123,7 @@ class Bayes(Sampler):
             return value, slope + (0.5 * by_deviation / deviation)[:, None] * moments.variance_gradient
 
         near = placed[np.argsort(mean, kind="stable")[:_NEAR]]
-        return maximize(surface, cube_of(space), near, rng)
+        return (*maximize(surface, cube_of(space), near, rng), model.scale)
 
 
 def kernel_of(space: Space) -> Kernel:
