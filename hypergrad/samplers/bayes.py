@@ -15,7 +15,7 @@ from hypergrad.bayesopt.kernels import Kernel, make_kernel
 from hypergrad.bayesopt.maximize import Cube, maximize
 from hypergrad.bayesopt.observations import Observations, observe
 from hypergrad.errors import SpaceError
-from hypergrad.parameters import Categorical
+from hypergrad.parameters import Categorical, Float
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.base import Proposal, Record, Sampler, generator, others
 from hypergrad.samplers.sobol import Sobol
@@ -146,7 +146,7 @@ def cube_of(space: Space) -> Cube:
     """Where the acquisition is maximised."""
     choices: list[np.ndarray | None] = [None] * space.dimension
     for path, parameter in space.parameters.items():
-        if not parameter.continuous and parameter.count <= _LISTED:
+        if not isinstance(parameter, Float) and parameter.count <= _LISTED:
             (column,) = np.arange(space.dimension)[space.columns[path]]
             choices[column] = parameter.middles(np.arange(parameter.count))
     return Cube.of(choices)
