@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from hypergrad.unroll.reversal import Blocks, Costs, online_steps, reverse_run
 from hypergrad.unroll.together import Together
 from hypergrad.unroll.trajectory import Trajectory
 
-__all__ = ["Reverse", "describe"]
+__all__ = ["Reverse", "describe", "reported"]
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,7 @@ class Reverse(Method):
             gradients=gradients,
             state=run.state,
             losses=losses,
-            stats={
-                "method": str(self),
-                "seconds": time.perf_counter() - began,
-                "seconds_training": run.trained,
-                "bytes": price.fixed + run.bytes,
-                "states": blocks.slots,
-                "block": blocks.length,
-            },
+            stats=reported(self, price, blocks, run.trained, began),
             growth=growth,
         )
 
@@ -140,6 +134,18 @@ def _with_curve(
     value: float,
 ) -> bool:
     return enough(state, value, losses)
+
+
+def reported(method: Method, price: Costs, blocks: Blocks, trained: float, began: float) -> dict[str, Any]:
+    """Stats of a method that ran `blocks` backwards."""
+    return {
+        "method": str(method),
+        "seconds": time.perf_counter() - began,
+        "seconds_training": trained,
+        "bytes": price.bytes(blocks),
+        "states": blocks.slots,
+        "block": blocks.length,
+    }
 
 
 def describe(blocks: Blocks) -> str:

@@ -17,7 +17,7 @@ from hypergrad.errors import DerivativeError
 from hypergrad.hypergradients.base import HypergradientResult, Method, conclude
 from hypergrad.hypergradients.budget import fit, parse_bytes
 from hypergrad.hypergradients.plan import Plan
-from hypergrad.hypergradients.reverse import describe
+from hypergrad.hypergradients.reverse import describe, reported
 from hypergrad.hypergradients.trust import adjoint_growth
 from hypergrad.unroll.reversal import Blocks, Costs, reverse_run
 from hypergrad.unroll.trajectory import Trajectory
@@ -88,14 +88,6 @@ class Truncated(Method):
             gradients=None if run.adjoint is None else run.adjoint.hyper(run.outer, start=before == 0),
             state=run.state,
             losses=losses,
-            stats={
-                "method": str(self),
-                "seconds": time.perf_counter() - began,
-                "seconds_training": run.trained,
-                "bytes": price.fixed + run.bytes,
-                "states": blocks.slots,
-                "block": blocks.length,
-                "decay": decay,
-            },
+            stats={**reported(self, price, blocks, run.trained, began), "decay": decay},
             growth=growth,
         )

@@ -134,7 +134,6 @@ class Reversed:
         outer: cotangents of the float hyperparameters that the outer loss reads itself.
         adjoint: after its last step; None where there was no backward run.
         trained: seconds until the outer loss was known.
-        bytes: kept in slots and block.
     """
 
     state: np.ndarray
@@ -142,7 +141,6 @@ class Reversed:
     outer: list[np.ndarray]
     adjoint: Adjoint | None
     trained: float
-    bytes: int
 
 
 def reverse_run(
@@ -188,8 +186,7 @@ def reverse_run(
         )
         plain.run(0, started)
         pass_.go()
-    size = sum(type.size * type.dtype.itemsize for type in types)
-    return Reversed(pass_.last, pass_.value, pass_.ct_outer, pass_.adjoint, pass_.trained - began, size)
+    return Reversed(pass_.last, pass_.value, pass_.ct_outer, pass_.adjoint, pass_.trained - began)
 
 
 class _Pass:
