@@ -15,6 +15,7 @@ import numpy as np
 __all__ = ["Cube", "maximize"]
 
 Surface = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Allowed = Callable[[np.ndarray], bool]
 
 _FEW = 32  # values of a discrete coordinate that are all tried; of more, the nearest
 _APART = 1e-3  # largest distance along a coordinate at which two starts count as one
@@ -68,8 +69,11 @@ def maximize(
     candidates: int = 512,
     starts: int = 6,
     iterations: int = 60,
+    allowed: Allowed | None = None,
 ) -> tuple[np.ndarray, float]:
     """The best point found, (d,), and the acquisition there.
+
+    A start that moves where it is not allowed ends at the edge, on the way there.
 
     Args:
         surface: points (q, d) -> acquisition (q,) and its gradient (q, d).
@@ -78,10 +82,16 @@ def maximize(
         candidates: points that are scored first.
         starts: how many of them are refined.
         iterations: of each quasi-Newton run.
+        allowed: whether a point (d,) may be the answer; None: all may. Where no candidate may, the answer is one that
+            may not.
     """
     points = cube.snapped(_spread(cube, near, rng, candidates))
     scores, _ = surface(points)
     scores = np.where(np.isfinite(scores), scores, -np.inf)
+    if allowed is not None:
+        may = np.array([allowed(point) for point in points])
+        if may.any():
+            points, scores = points[may], scores[may]
     chosen: list[np.ndarray] = []
     for i in np.argsort(-scores, kind="stable"):
         if all(np.abs(points[i] - other).max(initial=0.0) > _APART for other in chosen):
@@ -91,9 +101,26 @@ def maximize(
     best, value = points[int(np.argmax(scores))], float(scores.max())
     for start in chosen:
         x, found = _refined(surface, cube, start, iterations)
+        if allowed is not None and not allowed(x):
+            x = _edge(cube, start, x, allowed)
+            found = float(surface(x[None])[0][0])
         if found > value:
             best, value = x, found
     return best, value
+
+
+def _edge(cube: Cube, inside: np.ndarray, outside: np.ndarray, allowed: Allowed) -> np.ndarray:
+    """The last allowed point on the way from one to the other, by bisection."""
+    low, high = 0.0, 1.0
+    found = inside
+    for _ in range(20):
+        share = 0.5 * (low + high)
+        point = cube.snapped(inside + share * (outside - inside))[0]
+        if allowed(point):
+            low, found = share, point
+        else:
+            high = share
+    return found
 
 
 def _spread(cube: Cube, near: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:

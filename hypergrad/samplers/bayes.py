@@ -123,7 +123,10 @@ class Bayes(Sampler):
             return value, slope + (0.5 * by_deviation / deviation)[:, None] * moments.variance_gradient
 
         near = placed[np.argsort(mean, kind="stable")[:_NEAR]]
-        return (*maximize(surface, cube_of(space), near, rng), model.scale)
+        allowed = None
+        if space.constraints:
+            allowed = lambda x: space.violated(space.from_unit(x)) is None
+        return (*maximize(surface, cube_of(space), near, rng, allowed=allowed), model.scale)
 
 
 def kernel_of(space: Space) -> Kernel:

@@ -72,3 +72,21 @@ def test_regions_without_a_number_are_avoided():
     found, value = maximize(surface, Cube.of([None]), np.zeros((0, 1)), np.random.default_rng(0))
     assert 0.45 < value <= 0.5
     assert found[0] <= 0.5
+
+
+def test_the_edge_of_what_is_allowed_is_found():
+    """The bump is at (0.8, 0.8); x + y < 1 allows (0.5, 0.5) at best."""
+    surface = bumps(np.array([[0.8, 0.8]]), np.array([0.5]), np.array([1.0]))
+    found, value = maximize(
+        surface,
+        Cube.of([None, None]),
+        np.zeros((0, 2)),
+        np.random.default_rng(0),
+        allowed=lambda x: bool(x.sum() < 1.0),
+    )
+    assert found.sum() < 1.0
+    assert value > surface(np.array([[0.5, 0.5]]))[0][0] - 0.02
+    far, _ = maximize(
+        surface, Cube.of([None, None]), np.zeros((0, 2)), np.random.default_rng(0), allowed=lambda x: False
+    )
+    np.testing.assert_allclose(far, [0.8, 0.8], atol=0.05)

@@ -138,3 +138,15 @@ def test_what_is_told_is_what_can_be_trusted():
 def test_arguments_outside_their_domain_are_refused(arguments):
     with pytest.raises(SpaceError, match="expected an int, 2 or more"):
         Bayes(**arguments)
+
+
+def test_the_optimum_on_the_edge_of_a_constraint():
+    space = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0), constraints=[lambda h: h["x"] + h["y"] < 1.0])
+
+    def objective(hparams):
+        away = {key: hparams[key] - 0.8 for key in ("x", "y")}
+        return sum(v**2 for v in away.values()), {key: 2.0 * v for key, v in away.items()}
+
+    found = hg.Study("edge", space, sampler=Bayes(), seed=1)
+    found.optimize(objective, trials=20)
+    assert found.best.value < 0.2  # 0.18 at (0.5, 0.5)
