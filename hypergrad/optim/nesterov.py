@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from hypergrad.optim.base import Optimizer, Rate, decayed
+from hypergrad.optim.base import decayed
 from hypergrad.optim.exact import MomentumForm
+from hypergrad.optim.momentum import Momentum
 
 __all__ = ["Nesterov"]
 
 
 @dataclass(frozen=True)
-class Nesterov(Optimizer):
+class Nesterov(Momentum):
     """g' = g + weight_decay w;  m' = momentum m + g';  w' = w - lr (g' + momentum m').
 
     Sutskever et al. (2013, eq. 3-4) take the gradient at w + momentum m instead; in the variable
     w + momentum m theirs is this rule, while lr and momentum are constant.
 
     Attributes:
-        lr: learning rate, natural units.
-        momentum: in [0, 1).
-        weight_decay: of all parameters, 0 or more; the number 0 costs nothing.
+        lr, momentum, weight_decay: as in `Momentum`.
     """
-
-    slots: ClassVar[tuple[str, ...]] = ("momentum",)
-    coupled: ClassVar[bool] = True
-
-    factors: ClassVar[tuple[str, ...]] = ("momentum",)
-
-    lr: Rate = 0.1
-    momentum: Rate = 0.9
-    weight_decay: Rate = 0.0
 
     def update(
         self, w: Any, g: Any, slots: tuple[Any, ...], rate: Mapping[str, Any]
