@@ -12,7 +12,7 @@ import numpy as np
 
 from hypergrad.space import Space
 
-__all__ = ["Proposal", "Record", "Sampler", "first_of_its_own", "generator", "others"]
+__all__ = ["Proposal", "Record", "Sampler", "generator", "others", "untried_defaults"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +90,13 @@ def others(history: Sequence[Record], number: int) -> list[Record]:
     return [record for record in history if record.number != number]
 
 
-def first_of_its_own(history: Sequence[Record], number: int) -> bool:
-    """Whether every earlier trial was enqueued by the user, so that this is the sampler's first."""
-    return all(record.note.get("enqueued", False) for record in history if record.number < number)
+def untried_defaults(space: Space, history: Sequence[Record], number: int) -> np.ndarray | None:
+    """The point of the defaults when the trial of this number is to be tried there, else None.
+
+    It is the sampler's first, since every earlier trial was enqueued by the user, and none of these was there.
+    """
+    earlier = [record for record in history if record.number < number]
+    if not all(record.note.get("enqueued", False) for record in earlier):
+        return None
+    point = space.to_unit(space.defaults())
+    return None if any(np.array_equal(record.unit, point) for record in earlier) else point

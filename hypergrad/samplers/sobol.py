@@ -11,7 +11,7 @@ import numpy as np
 
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator, others
+from hypergrad.samplers.base import Proposal, Record, Sampler, generator, others, untried_defaults
 from hypergrad.space import Space
 
 __all__ = ["Sobol"]
@@ -60,8 +60,9 @@ class Sobol(Sampler):
         before = max((record.note.get("skipped", 0) for record in past), default=0)
 
         def candidates() -> Iterator[Proposal]:
-            if self.defaults_first and first_of_its_own(history, number):
-                yield Proposal(space.to_unit(space.defaults()), wants_gradient=False)
+            first = untried_defaults(space, history, number) if self.defaults_first else None
+            if first is not None:
+                yield Proposal(first, wants_gradient=False)
             for skipped in count(before):
                 index, row = divmod(number + skipped, _BLOCK)
                 note = {"skipped": skipped} if skipped else {}

@@ -48,9 +48,7 @@ def strange_clocks(package: str) -> Iterator[None]:
     for name in _CLOCKS:
         plain[name], plain[f"{name}_ns"] = getattr(time, name), getattr(time, f"{name}_ns")
     strange: dict[str, Callable] = {
-        name: (lambda: next(ticks) * 3600 * 10**9)
-        if name.endswith("_ns")
-        else (lambda: next(ticks) * 3600.0)
+        name: (lambda: next(ticks) * 3600 * 10**9) if name.endswith("_ns") else (lambda: next(ticks) * 3600.0)
         for name in plain
     }
     places = [time, *(m for n, m in list(sys.modules.items()) if n.partition(".")[0] == package)]

@@ -9,7 +9,7 @@ from hypergrad.testing import SamplerSuite
 CLAIMS = {
     "random": {"learns": False, "dimensions": (1, 50, 5000)},
     "sobol": {"learns": False, "dimensions": (1, 50, 5000)},
-    "gradient": {"dimensions": (1, 50, 5000)},
+    "gradient": {"repeats": True, "dimensions": (1, 50, 5000)},
 }  # beside what every sampler of the registry claims
 
 for name, kind in SAMPLERS.items():
