@@ -28,15 +28,15 @@ def nowhere(hparams: dict[str, Any]) -> bool:
 SPACES: dict[str, Space] = {
     "one": Space(x=Float(0.0, 1.0)),
     "shaped": Space(lr=Float(1e-4, 1.0, log=True, shape=(12,)), l2=Float(1e-8, 1.0, log=True, shape=(3, 2))),
-    "mixed": Space(x=Float(-1.0, 1.0, shape=(3,)), k=Int(1, 6), deep={"c": Categorical(["a", "b", "c"])}),
-    "discrete": Space(k=Int(1, 40, log=True), c=Categorical(["a", "b"])),
+    "mixed": Space(x=Float(-1.0, 1.0, shape=(3,)), k=Int(1, 6), deep={"c": Categorical(("a", "b", "c"))}),
+    "discrete": Space(k=Int(1, 40, log=True), c=Categorical(("a", "b"))),
     "conditional": Space(
         x=Float(0.0, 1.0, default=0.2),
         y=Float(0.0, 1.0, default=0.3),
-        batch=Ordinal([16, 32, 64]),
-        kind=Categorical(["sgd", "momentum"]),
+        batch=Ordinal((16, 32, 64)),
+        kind=Categorical(("sgd", "momentum")),
         momentum=Float(0.5, 0.99, logit=True, active_if={"kind": "momentum"}),
-        nesterov=Categorical([False, True], active_if={"kind": "momentum"}),
+        nesterov=Categorical((False, True), active_if={"kind": "momentum"}),
         epochs=10,
         constraints=[inside],
     ),
@@ -45,12 +45,12 @@ SPACES: dict[str, Space] = {
         k=Int(7, 8),
         log=Int(1, 2, log=True),
         step=Int(0, 10, step=10),
-        c=Categorical(["only"]),
-        o=Ordinal([3]),
+        c=Categorical(("only",)),
+        o=Ordinal((3,)),
     ),
 }
-GRID = Space(a=Int(1, 6, log=True), b=Ordinal([1, 2, 4]), c=Categorical(["x", "y"]))  # 36 configurations
-ONLY = Space(c=Categorical(["only"]), fixed=3)  # one configuration
+GRID = Space(a=Int(1, 6, log=True), b=Ordinal((1, 2, 4)), c=Categorical(("x", "y")))  # 36 configurations
+ONLY = Space(c=Categorical(("only",)), fixed=3)  # one configuration
 nothing_left = Space(x=Float(0.0, 1.0), constraints=[nowhere])
 
 

@@ -269,7 +269,7 @@ class SamplerSuite:
             before = surroundings.random_states()
             found.append(self.ask(searched, past, case))
             self.require(surroundings.random_states() == before, case, "that it is left as it was")
-        self.same(*found, case, "the same answer whatever it is")
+        self.same(found[0], found[1], case, "the same answer whatever it is")
 
     def test_no_clock_is_read_for_a_decision(self, space: str) -> None:
         case, searched, past = f"a clock that jumps, in {space!r}", self.spaces[space], self.run(space)[:-1]
@@ -560,6 +560,7 @@ def _tell(study: Study, trials: int) -> None:
     while study.finished < trials:
         trial = study.ask()
         value, slope = objective(trial.number, trial.unit)
+        assert slope is not None
         gradient = {
             name: slope[space.columns[name]].reshape(parameter.shape)
             for name, parameter in space.parameters.items()
