@@ -6,6 +6,7 @@ on a terminal, in full width and plain text elsewhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -126,6 +127,14 @@ def spread(value: Any) -> str:
         low, high = number(float(array.min()), 3), number(float(array.max()), 3)
         return low if low == high else f"{low}..{high}"
     return describe(value)
+
+
+def exact(hparams: Any) -> Table:
+    """Hyperparameters, one a row, with every digit that they have."""
+    table = plain_table("hyperparameter", "value")
+    for path, leaf in named_leaves(hparams):
+        table.add_row(path, json.dumps(leaf.tolist() if isinstance(leaf, np.ndarray) else leaf))
+    return table
 
 
 def studies(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hypergrad.space import Space
 
-__all__ = ["Proposal", "Record", "Sampler", "generator", "others", "untried_defaults"]
+__all__ = ["Proposal", "Record", "Sampler", "first_of_its_own", "generator", "others", "untried_defaults"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +90,14 @@ def others(history: Sequence[Record], number: int) -> list[Record]:
     return [record for record in history if record.number != number]
 
 
-def untried_defaults(space: Space, history: Sequence[Record], number: int) -> np.ndarray | None:
-    """The point of the defaults when the trial of this number is to be tried there, else None.
+def first_of_its_own(history: Sequence[Record], number: int) -> bool:
+    """Whether every earlier trial was enqueued by the user, so that this is the sampler's first."""
+    return all(record.note.get("enqueued", False) for record in history if record.number < number)
 
-    It is the sampler's first, since every earlier trial was enqueued by the user, and none of these was there.
-    """
-    earlier = [record for record in history if record.number < number]
-    if not all(record.note.get("enqueued", False) for record in earlier):
+
+def untried_defaults(space: Space, history: Sequence[Record], number: int) -> np.ndarray | None:
+    """The point of the defaults, where a sampler begins; None when it has begun or the user enqueued them."""
+    if not first_of_its_own(history, number):
         return None
     point = space.to_unit(space.defaults())
-    return None if any(np.array_equal(record.unit, point) for record in earlier) else point
+    return None if any(np.array_equal(record.unit, point) for record in history) else point

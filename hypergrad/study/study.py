@@ -37,7 +37,8 @@ class Study:
 
     A study that the store already holds is continued: with one worker the trials are the same, bit for bit,
     as if it had never been interrupted. A trial that was running when its process died is run again under its
-    number. One process at a time runs a study; others may read it meanwhile.
+    number, unless it was handed out by ``ask(detached=True)``: that one runs until somebody tells it. One process at
+    a time runs a study; others may read it meanwhile.
 
     Args:
         name: for people.
@@ -52,6 +53,7 @@ class Study:
         name, key, seed, space, sampler, info: as given; sampler None: one that hypergrad cannot rebuild.
         store: path of the file; None: in memory.
         created: UTC, ISO 8601.
+        wait: seconds that a call waits while another process changes the study, before it raises; 0.0, may be set.
 
     Raises:
         StudyError: the store holds a study of this key with another space, sampler or seed.
@@ -113,13 +115,14 @@ class Study:
         self._where = f"study {self.name!r} in {store.name}"
         beside = None if store.path is None else store.path.with_name(f"{store.path.name}-lock-{row.id}")
         self._lock = RunLock(beside, self._where)
+        self.wait = 0.0
         self._guard = threading.RLock()
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
         self._history = History()
 
     def close(self) -> None:
-        """Let go of the store; trials that are still running are run again by whoever asks next."""
+        """Let go of the store; running trials, unless detached, are run again by whoever asks next."""
         self._lock.release()
         self._store.close()
 
@@ -140,7 +143,7 @@ class Study:
         with self._guard:
             if not self._lock.held:
                 self._handed.clear()
-                self._lock.acquire()
+                self._lock.acquire(self.wait)
             self._claims += 1
             try:
                 self._refresh()
@@ -231,25 +234,47 @@ class Study:
             if not self._store.has_point(self._id, text):
                 self._history.revision = self._store.add_point(self._id, self._history.revision, text)
 
-    def ask(self) -> Trial:
+    def ask(self, detached: bool = False, again: int | None = None) -> Trial:
         """The next trial, stored as running: one whose process died, or an enqueued point, or the sampler's.
 
+        Args:
+            detached: the trial is run elsewhere: it stays running when this process ends, nobody is given it again
+                unless by number, and any process may tell it. Until then other processes may ask for the next one.
+            again: number of a running trial that is to be given again, since whoever ran it is gone.
+
         Raises:
-            StudyError: another process runs the study.
+            StudyError: another process runs the study, or the trial of number `again` is not running.
             ExhaustedError: a StudyError; every configuration of a finite space has been tried.
             SpaceError: the constraints leave the sampler no point to propose.
             StoreError: the store cannot be written.
         """
         with self._claimed():
-            orphans = self._history.running - self._handed.keys()
-            if orphans:
-                asked = replace(self._read(min(orphans)), started=trials_.utc_now())
+            lost = self._orphan() if again is None else self._told(again)
+            asked = self._new_trial(detached) if lost is None else self._given_again(lost, detached)
+            if detached:
+                self._handed.pop(asked.number, None)
             else:
-                asked = self._new_trial()
-            self._handed[asked.number] = asked.started
+                self._handed[asked.number] = asked.started
             return asked
 
-    def _new_trial(self) -> Trial:
+    def _orphan(self) -> Trial | None:
+        """The first running trial whose process died."""
+        for number in sorted(self._history.running - self._handed.keys()):
+            trial = self._read(number)
+            if not trial.detached:
+                return trial
+        return None
+
+    def _given_again(self, trial: Trial, detached: bool) -> Trial:
+        started = trials_.utc_now()
+        if trial.detached or detached:
+            (row,) = self._store.trials(self._id, trial.number, trial.number)
+            row = row._replace(started=started, stats=trials_.running_stats(detached))
+            self._history.revision = self._store.end_trial(self._id, self._history.revision, row)
+            return trials_.trial(row, self._where)
+        return replace(trial, started=started)
+
+    def _new_trial(self, detached: bool) -> Trial:
         if self.sampler is None:
             raise StudyError(
                 f"{self._where} was made with a sampler of your own; open it with Study(..., sampler=)"
@@ -277,7 +302,7 @@ class Study:
                     f"the sampler {type(self.sampler).__name__} proposed hparams that violate the constraint "
                     f"{violated!r} of {self._where}; let it ask hypergrad.samplers.Admission first"
                 )
-        row = trials_.running_row(number, hparams, proposal, self.seed)
+        row = trials_.running_row(number, hparams, proposal, self.seed, detached)
         self._history.revision = self._store.add_trial(self._id, self._history.revision, row, position)
         self._history.add(trials_.record(row.history, self._where))
         return trials_.trial(row, self._where)
