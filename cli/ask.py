@@ -25,7 +25,7 @@ class JsonText(click.ParamType):
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """The object as dicts, with vectors as arrays; null stands for what is unknown."""
+        """The object that the text or the file holds."""
         text, where = value, "it"
         if value.startswith("@"):
             where = value[1:]
@@ -97,22 +97,22 @@ def ask(
     The trial stays running until 'hypergrad tell' has its value; until then each further ask prints another trial,
     so that several trainers can work beside one another. With --json numbers have all their digits, as in the table.
     """
-    held = opened(study, space, sampler, seed, store)
-    held.wait = wait
+    chosen = opened(study, space, sampler, seed, store)
+    chosen.wait = wait
     try:
-        trial = held.ask(detached=True, again=again)
+        trial = chosen.ask(detached=True, again=again)
     finally:
-        held.close()
+        chosen.close()
     if as_json:
-        options.print_json(asked_json(held, trial))
+        options.print_json(asked_json(chosen, trial))
         return
     from hypergrad.report import tables
 
-    click.echo(f"trial {trial.number} of study {held.name}, seed {trial.seed}")
+    click.echo(f"trial {trial.number} of study {chosen.name}, seed {trial.seed}")
     options.print_table(tables.exact(trial.hparams))
     wish = " --gradient JSON" if trial.wants_gradient else ""
     place = [] if str(store) == options.DEFAULT_STORE else ["--store", str(store)]
-    told = shlex.join(["hypergrad", "tell", held.name, str(trial.number), *place])
+    told = shlex.join(["hypergrad", "tell", chosen.name, str(trial.number), *place])
     click.echo(f"\nthe gradient is {'wanted' if trial.wants_gradient else 'not needed'}; when it is done:")
     click.echo(f"  {told} --value VALUE{wish}")
 
@@ -133,16 +133,16 @@ def opened(study: str, space: Path | None, sampler: str | None, seed: int | None
     from hypergrad.errors import StudyError
     from hypergrad.samplers import SAMPLERS
     from hypergrad.space import read_space
-    from hypergrad.study import load_study, studies
+    from hypergrad.study import load_study
 
+    if space is None and not store.exists():
+        raise StudyError(
+            f"there is no study {study!r}, since there is no store {store}; --space FILE makes both"
+        )
     wanted = None if space is None else read_space(space)
-    held = studies(store) if store.exists() else []
-    names = {name for summary in held for name in (summary.key, summary.name)}
-    if study not in names and wanted is not None:
+    if wanted is not None and study not in held(store):
         chosen = None if sampler is None else SAMPLERS[sampler]()
         return hg.Study(study, wanted, chosen, store, seed or 0, info={"space": str(space)})
-    if not held:
-        raise StudyError(f"there is no study {study!r} in {store} yet; --space FILE makes it")
     try:
         found = load_study(store, study)
     except StudyError as error:
@@ -160,6 +160,17 @@ def opened(study: str, space: Path | None, sampler: str | None, seed: int | None
         )
     finally:
         found.close()
+
+
+def held(store: Path) -> set[str]:
+    """The keys and the names in a store, which is made if there is none."""
+    from hypergrad.study.store import Store
+
+    file = Store(store)
+    try:
+        return {name for row in file.studies() for name in (row.key, row.name)}
+    finally:
+        file.close()
 
 
 @click.command(short_help="Tell a study what came of a trial.")
@@ -200,34 +211,32 @@ def tell(
         raise click.UsageError("give either --value or --failed")
     if failed is not None and not (gradient is None and cost is None and metrics is None):
         raise click.UsageError("--failed goes with no --gradient, --cost or --metrics")
-    held = options.stored_study(store, study)
-    held.wait = wait
+    chosen = options.stored_study(store, study)
+    chosen.wait = wait
     try:
         if failed is not None:
-            trial = held.fail(number, failed)
+            trial = chosen.fail(number, failed)
         else:
-            trial = held.tell(number, value, unknown(gradient), cost=cost or 0.0, metrics=metrics)
-        best = held.best if any(each.finite for each in held.trials) else None
+            trial = chosen.tell(number, value, unknown(gradient), cost=cost or 0.0, metrics=metrics)
+        best = chosen.best if any(each.finite for each in chosen.trials) else None
     finally:
-        held.close()
+        chosen.close()
     if as_json:
-        known = {"study": held.name, "best": best and {"number": best.number, "value": best.value}}
+        known = {"study": chosen.name, "best": best and {"number": best.number, "value": best.value}}
         options.print_json(known | trial_json(trial))
         return
     outcome = f"failed: {trial.error}" if failed is not None else f"value {trial.value!r}"
     standing = f"; best {best.value!r} in trial {best.number}" if best else ""
-    click.echo(f"trial {number} of study {held.name}: {outcome}{standing}")
+    click.echo(f"trial {number} of study {chosen.name}: {outcome}{standing}")
 
 
-def unknown(gradient: Any) -> Any:
-    """The gradient with vectors as arrays of numbers, nan where an entry is null."""
-    import numpy as np
-
+def unknown(gradient: Any, inside: bool = False) -> Any:
+    """The gradient with nan for each null inside a vector."""
     if isinstance(gradient, dict):
         return {key: unknown(below) for key, below in gradient.items()}
     if isinstance(gradient, list):
-        return np.array([math.nan if each is None else unknown(each) for each in gradient])
-    return gradient
+        return [unknown(each, inside=True) for each in gradient]
+    return math.nan if gradient is None and inside else gradient
 
 
 @click.command(short_help="Print the best trial of a study.")
@@ -236,13 +245,13 @@ def unknown(gradient: Any) -> Any:
 @options.json_option
 def best(study: str | None, store: Path, as_json: bool) -> None:
     """Print the hyperparameters of the smallest value in STUDY, with every digit; by default of the newest study."""
-    held = options.stored_study(store, study)
-    found = held.best
-    held.close()
+    chosen = options.stored_study(store, study)
+    found = chosen.best
+    chosen.close()
     if as_json:
-        options.print_json(asked_json(held, found.trial) | {"value": found.value})
+        options.print_json(asked_json(chosen, found.trial) | {"value": found.value})
         return
     from hypergrad.report import tables
 
-    click.echo(f"trial {found.number} of study {held.name}: value {found.value!r}")
+    click.echo(f"trial {found.number} of study {chosen.name}: value {found.value!r}")
     options.print_table(tables.exact(found.hparams))
