@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hypergrad import errors, nn, optim, samplers, tasks, tree
+    from hypergrad import errors, nn, optim, samplers, tasks, testing, tree
     from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
     from hypergrad.ad.batching import vmap
     from hypergrad.ad.check import check_grads
@@ -82,6 +82,7 @@ __all__ = [
     "scan",
     "stop_gradient",
     "tasks",
+    "testing",
     "train",
     "tree",
     "tune",
@@ -95,7 +96,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. It is loaded when first used, so that importing hypergrad costs next to nothing.
 _HOMES = {
-    "hypergrad": ("errors", "nn", "optim", "samplers", "tasks", "tree"),
+    "hypergrad": ("errors", "nn", "optim", "samplers", "tasks", "testing", "tree"),
     "hypergrad.ad.api": (
         "grad",
         "hessian",

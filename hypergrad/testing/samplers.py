@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from hypergrad.errors import ExhaustedError, HypergradError, SpaceError
+from hypergrad.errors import HypergradError, SpaceError
 from hypergrad.samplers import Proposal, Random, Record, Sampler
-from hypergrad.space import Space
 from hypergrad.study import Study
 from hypergrad.study.checks import described
 from hypergrad.study.codec import decode, encode
 from hypergrad.testing import examples, surroundings
-from hypergrad.testing.examples import GRID, HOSTILE, ONLY, SPACES, Objective, bowl, cube, hostile
+from hypergrad.testing.asking import Watched, draws, told
+from hypergrad.testing.examples import GRID, HOSTILE, ONLY, SPACES, bowl, cube, hostile
 
 __all__ = ["SamplerSuite"]
 
@@ -32,7 +31,7 @@ _FOREIGN = {
 }
 
 
-class SamplerSuite:
+class SamplerSuite(Watched):
     """Tests of a sampler; subclass it and say how the sampler is made.
 
     Each proposal of each test is checked against the contract of `hypergrad.samplers.Sampler`: a float64 point of
@@ -42,7 +41,7 @@ class SamplerSuite:
     Attributes:
         sampler: makes a sampler: ``sampler = staticmethod(lambda: MySampler())``.
         learns: claim that on a bowl of 4 dimensions, told values and gradients, the median of the best value
-            after 20 trials is below that of random search.
+            after 15 trials is below that of random search.
         defaults_first: claim that the first proposal is the defaults of the space.
         repeats: it may propose a point of an infinite space again, as samplers for noisy objectives do.
         dimensions: numbers of dimensions that it must master; add 5000 if it claims so many.
@@ -50,161 +49,11 @@ class SamplerSuite:
         spaces: what is searched, by name.
     """
 
-    sampler: Callable[[], Sampler]
-    learns: ClassVar[bool] = False
-    defaults_first: ClassVar[bool] = False
-    repeats: ClassVar[bool] = False
-    dimensions: ClassVar[tuple[int, ...]] = (1, 50)
-    trials: ClassVar[int] = 12
-    spaces: ClassVar[Mapping[str, Space]] = SPACES
-
-    _runs: ClassVar[dict[tuple, tuple[Record, ...]]] = {}
-
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """One test a space, an evil or a dimension, without importing pytest."""
         for name, values in (("space", self.spaces), ("evil", HOSTILE), ("dimension", self.dimensions)):
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, list(values))
-
-    # --- the means
-
-    def require(self, condition: Any, case: str, expected: str) -> None:
-        """Fail unless `condition` holds, in a sentence."""
-        __tracebackhide__ = True
-        if not condition:
-            raise AssertionError(f"{self.sampler()!r}, {case}: expected {expected}")
-
-    def ask(
-        self,
-        space: Space,
-        history: Sequence[Record],
-        case: str,
-        *,
-        seed: int = 0,
-        number: int | None = None,
-        sampler: Sampler | None = None,
-        may_raise: tuple[type[Exception], ...] = (),
-    ) -> Proposal:
-        """A proposal, checked; its note has been through the store's text, as a study does it."""
-        __tracebackhide__ = True
-        sampler = self.sampler() if sampler is None else sampler
-        number = len(history) if number is None else number
-        case = f"{case}, trial {number}"
-        try:
-            found = sampler.ask(space, history, seed=seed, number=number)
-        except may_raise:
-            raise
-        except Exception as error:
-            raise AssertionError(
-                f"{sampler!r}, {case}: expected a proposal, got {type(error).__name__}: {error}"
-            ) from error
-        return self.checked(found, space, case)
-
-    def checked(self, found: Any, space: Space, case: str) -> Proposal:
-        """`found`, if it is a proposal for `space`."""
-        __tracebackhide__ = True
-        self.require(isinstance(found, Proposal), case, f"a Proposal, got {type(found).__name__}")
-        unit = found.unit
-        self.require(
-            isinstance(unit, np.ndarray) and unit.dtype == np.float64 and unit.shape == (space.dimension,),
-            case,
-            f"a unit point of float64 of shape ({space.dimension},), got "
-            f"{getattr(unit, 'dtype', type(unit).__name__)} of shape {np.shape(unit)}",
-        )
-        self.require(
-            ((unit >= 0.0) & (unit <= 1.0)).all(),
-            case,
-            f"coordinates in [0, 1], got {unit[~((unit >= 0.0) & (unit <= 1.0))][:3]}",
-        )
-        hparams = space.from_unit(space.snap(unit))
-        violated = space.violated(hparams)
-        self.require(
-            violated is None, case, f"hparams that the constraint {violated!r} allows, got {hparams!r}"
-        )
-        self.require(
-            type(found.wants_gradient) is bool,
-            case,
-            f"True or False in wants_gradient, got {found.wants_gradient!r}",
-        )
-        self.require(isinstance(found.note, Mapping), case, f"a dict as note, got {found.note!r}")
-        try:
-            text = encode(dict(found.note), "the note")
-        except HypergradError as error:
-            raise AssertionError(
-                f"{self.sampler()!r}, {case}: expected a note that JSON holds, but {error}"
-            ) from None
-        note = decode(text)
-        self.require(
-            encode(note) == text, case, f"a note that a store returns unchanged, got {dict(found.note)!r}"
-        )
-        return Proposal(unit, found.wants_gradient, note)
-
-    def drive(
-        self,
-        space: Space,
-        objective: Objective,
-        trials: int,
-        case: str,
-        *,
-        seed: int = 0,
-        history: Sequence[Record] = (),
-        enqueued: Callable[[int], bool] = lambda number: False,
-    ) -> list[Record]:
-        """The records of a study of one worker that holds `trials` trials in the end.
-
-        Args:
-            enqueued: which trials are a user's own, drawn at random.
-        """
-        __tracebackhide__ = True
-        records = list(history)
-        while len(records) < trials:
-            number = len(records)
-            if enqueued(number):
-                unit = next(iter(_draws(space, number)))
-                note: Mapping[str, Any] = {"enqueued": True}
-            else:
-                proposal = self.ask(space, tuple(records), case, seed=seed)
-                unit, note = space.snap(proposal.unit), proposal.note
-            records.append(_told(number, unit, note, objective))
-        return records
-
-    def run(self, space: str, trials: int | None = None) -> tuple[Record, ...]:
-        """The run on a bowl that several tests look at, made once."""
-        __tracebackhide__ = True
-        key = (type(self), space, trials)
-        if key not in self._runs:
-            searched = self.spaces[space]
-            length = int(min(self.trials if trials is None else trials, searched.size))
-            self._runs[key] = tuple(self.drive(searched, bowl(searched), length, f"a bowl in {space!r}"))
-        return self._runs[key]
-
-    def same(self, found: Proposal, expected: Proposal | Record, case: str, what: str) -> None:
-        """Fail unless two proposals are equal bit for bit."""
-        __tracebackhide__ = True
-        gap = np.abs(found.unit - expected.unit).max(initial=0.0)
-        self.require(found.unit.tobytes() == expected.unit.tobytes(), case, f"{what}, got one {gap:.1e} away")
-        notes = [encode(dict(each.note), sort=True) for each in (found, expected)]
-        self.require(notes[0] == notes[1], case, f"{what}, got the note {notes[0]} and not {notes[1]}")
-        if isinstance(expected, Proposal):
-            self.require(
-                found.wants_gradient == expected.wants_gradient, case, f"{what}, got another wants_gradient"
-            )
-
-    def distinct(self, space: Space, records: Sequence[Record], case: str) -> None:
-        """Fail unless no two records are at one point; where the sampler may repeat itself, a third of them."""
-        __tracebackhide__ = True
-        found, total = len({record.unit.tobytes() for record in records}), len(records)
-        if self.repeats and not math.isfinite(space.size):
-            self.require(3 * found >= total, case, f"{-(-total // 3)} or more different points, got {found}")
-        else:
-            self.require(found == total, case, f"{total} different points in as many trials, got {found}")
-
-    def elsewhere(self, space: Space, found: Proposal, unit: np.ndarray, case: str) -> None:
-        """Fail where the proposal is the point that was tried, unless the sampler may repeat itself."""
-        __tracebackhide__ = True
-        again = np.array_equal(space.snap(found.unit), unit)
-        allowed = self.repeats and not math.isfinite(space.size)
-        self.require(allowed or not again, case, "another point than the one tried")
 
     # --- settings
 
@@ -303,7 +152,7 @@ class SamplerSuite:
 
     def test_twelve_and_twelve_resumed_trials_are_twenty_four(self, tmp_path: Path) -> None:
         """Through a study whose store is closed and opened again."""
-        name = "conditional" if "conditional" in self.spaces else next(iter(self.spaces))
+        name = "mixed" if "mixed" in self.spaces else next(iter(self.spaces))
         case, space = f"12 + 12 trials of a study on {name!r}", self.spaces[name]
         whole, path = Study("whole", space, self.sampler(), seed=3), tmp_path / "runs.db"
         total = int(min(24, space.size))
@@ -334,8 +183,8 @@ class SamplerSuite:
         case, searched = f"the first trial in {space!r}", self.spaces[space]
         expected = searched.to_unit(searched.defaults())
         self.require(np.array_equal(self.ask(searched, (), case).unit, expected), case, "the defaults")
-        others = (point for point in _draws(searched, 0) if not np.array_equal(point, expected))
-        enqueued = _told(0, next(others), {"enqueued": True}, bowl(searched))
+        others = (point for point in draws(searched, 0) if not np.array_equal(point, expected))
+        enqueued = told(0, next(others), {"enqueued": True}, bowl(searched))
         found = self.ask(searched, (enqueued,), f"{case} after an enqueued one").unit
         self.require(
             np.array_equal(found, expected), case, "the defaults although another trial was enqueued"
@@ -351,21 +200,12 @@ class SamplerSuite:
         records = self.drive(ONLY, bowl(ONLY), 1, "a space of one configuration")
         self.exhausted(ONLY, records, "the second trial in a space of one configuration")
 
-    def exhausted(self, space: Space, records: Sequence[Record], case: str) -> None:
-        """Fail unless there is nothing left to ask for."""
-        __tracebackhide__ = True
-        try:
-            self.ask(space, records, case, may_raise=(ExhaustedError,))
-        except ExhaustedError:
-            return
-        self.require(False, case, "an ExhaustedError")
-
     def test_enqueued_failed_and_running_trials_count_as_tried(self) -> None:
         case = "a grid of 36 points, of which 30 were enqueued, failed or are running"
         assert GRID.configurations is not None
         states = ("complete", "failed", "running")
         past = [
-            replace(_told(n, unit, {"enqueued": True}, bowl(GRID)), state=states[n % 3])
+            replace(told(n, unit, {"enqueued": True}, bowl(GRID)), state=states[n % 3])
             for n, unit in enumerate(GRID.configurations[:30])
         ]
         past = [r if r.state == "complete" else replace(r, value=math.nan, gradient=None) for r in past]
@@ -396,7 +236,7 @@ class SamplerSuite:
 
     def test_what_objectives_answer_is_survived(self, evil: str) -> None:
         for name, space in (("a cube", cube(4)), ("a space of every kind", SPACES["conditional"])):
-            records = self.drive(space, hostile(evil, space), 9, f"{evil} in {name}")
+            records = self.drive(space, hostile(evil, space), self.trials, f"{evil} in {name}")
             self.distinct(space, records, f"{evil} in {name}")
 
     def test_no_trial_has_finished(self, space: str) -> None:
@@ -415,18 +255,18 @@ class SamplerSuite:
             records: list[Record] = []
             while len(records) < min(10, space.size):
                 proposal = self.ask(space, tuple(records), case)
-                told = _told(len(records), space.snap(proposal.unit), proposal.note, bowl(space))
+                record = told(len(records), space.snap(proposal.unit), proposal.note, bowl(space))
                 if len(records) % 2:
-                    told = replace(told, state="failed", value=math.nan, gradient=None)
-                records.append(told)
+                    record = replace(record, state="failed", value=math.nan, gradient=None)
+                records.append(record)
             self.distinct(space, records, case)
 
     def test_one_trial_is_a_history(self, space: str) -> None:
         searched = self.spaces[space]
-        unit = next(iter(_draws(searched, 0)))
+        unit = next(iter(draws(searched, 0)))
         for note in ({}, {"enqueued": True}, _FOREIGN):
             case = f"one trial in {space!r}"
-            found = self.ask(searched, (_told(0, unit, note, bowl(searched)),), case)
+            found = self.ask(searched, (told(0, unit, note, bowl(searched)),), case)
             self.elsewhere(searched, found, unit, case)
 
     def test_workers_beside_one_another_get_different_points(self) -> None:
@@ -441,7 +281,7 @@ class SamplerSuite:
                 running = [n for n, record in history.items() if record.state == "running"]
                 if len(running) == 4:
                     ends = history[running[rng.integers(4)]]
-                    history[ends.number] = _told(ends.number, ends.unit, ends.note, objective)
+                    history[ends.number] = told(ends.number, ends.unit, ends.note, objective)
                 proposal = self.ask(space, tuple(history.values()), case)
                 history[number] = Record(number, space.snap(proposal.unit), "running", note=proposal.note)
             points = {record.unit.tobytes() for record in history.values()}
@@ -486,7 +326,7 @@ class SamplerSuite:
         for name, space in self.spaces.items():
             case = f"one point tried six times, with different values, in {name!r}"
             unit, objective = space.to_unit(space.defaults()), bowl(space)
-            past = [_told(n, unit, {"enqueued": True}, objective) for n in range(6)]
+            past = [told(n, unit, {"enqueued": True}, objective) for n in range(6)]
             past = [replace(r, value=r.value + 0.1 * r.number) for r in past]
             self.elsewhere(space, self.ask(space, past, case), unit, case)
 
@@ -494,7 +334,7 @@ class SamplerSuite:
         space, case = SPACES["shaped"], "1,000 trials"
         objective, rng = bowl(space), np.random.default_rng(0)
         past = [
-            _told(n, rng.random(space.dimension), {"enqueued": True} if n % 2 else {}, objective)
+            told(n, rng.random(space.dimension), {"enqueued": True} if n % 2 else {}, objective)
             for n in range(1000)
         ]
         past = [replace(r, gradient=None) if r.number % 3 else r for r in past]
@@ -506,10 +346,10 @@ class SamplerSuite:
         if not self.learns:
             return
         space, seeds = cube(4), range(3)
-        case = "best of 20 trials on a bowl of 4 dimensions"
+        case = "best of 15 trials on a bowl of 4 dimensions"
 
         def best(suite: SamplerSuite, seed: int) -> float:
-            return min(r.value for r in suite.drive(space, bowl(space, seed), 20, case, seed=seed))
+            return min(r.value for r in suite.drive(space, bowl(space, seed), 15, case, seed=seed))
 
         rival = _RandomSuite()
         found = float(np.median([best(self, seed) for seed in seeds]))
@@ -519,28 +359,6 @@ class SamplerSuite:
 
 class _RandomSuite(SamplerSuite):
     sampler = staticmethod(lambda: Random(defaults_first=False))
-
-
-def _told(number: int, unit: np.ndarray, note: Mapping[str, Any], objective: Objective) -> Record:
-    """A complete trial as a study hands it to samplers: read-only arrays."""
-    value, gradient = objective(number, unit)
-    unit = unit.copy()
-    unit.flags.writeable = False
-    if gradient is not None and np.isnan(gradient).all():
-        gradient = None
-    if gradient is not None:
-        gradient = gradient.copy()
-        gradient.flags.writeable = False
-    return Record(number, unit, "complete", value, gradient, note, 1.0)
-
-
-def _draws(space: Space, number: int) -> Any:
-    """Snapped points of the space, drawn at random."""
-    rng = np.random.default_rng([number, 11])
-    while True:
-        unit = space.snap(rng.random(space.dimension))
-        if space.violated(space.from_unit(unit)) is None:
-            yield unit
 
 
 def _text(record: Record) -> tuple:

@@ -7,9 +7,10 @@ from hypergrad.samplers import SAMPLERS
 from hypergrad.testing import SamplerSuite
 
 CLAIMS = {
-    "random": {"learns": False, "dimensions": (1, 50, 5000)},
-    "sobol": {"learns": False, "dimensions": (1, 50, 5000)},
-    "gradient": {"repeats": True, "dimensions": (1, 50, 5000)},
+    "random": {"learns": False, "dimensions": (1, 50, 5000), "trials": 25},
+    "sobol": {"learns": False, "dimensions": (1, 50, 5000), "trials": 25},
+    "gradient": {"repeats": True, "dimensions": (1, 50, 5000), "trials": 25},
+    "bayes": {"trials": 9},
 }  # beside what every sampler of the registry claims
 
 for name, kind in SAMPLERS.items():
