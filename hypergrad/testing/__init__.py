@@ -8,6 +8,7 @@ They need pytest only where they are run, and no other package::
         sampler = staticmethod(lambda: MySampler(width=0.2))
 """
 
+from hypergrad.testing.methods import MethodSuite
 from hypergrad.testing.samplers import SamplerSuite
 
-__all__ = ["SamplerSuite"]
+__all__ = ["MethodSuite", "SamplerSuite"]
