@@ -15,6 +15,7 @@ from .show import trial_json
 
 if TYPE_CHECKING:
     import hypergrad as hg
+    from hypergrad.study import Best
 
 WAIT = 10.0
 
@@ -218,7 +219,7 @@ def tell(
             trial = chosen.fail(number, failed)
         else:
             trial = chosen.tell(number, value, unknown(gradient), cost=cost or 0.0, metrics=metrics)
-        best = chosen.best if any(each.finite for each in chosen.trials) else None
+        best = best_of(chosen)
     finally:
         chosen.close()
     if as_json:
@@ -228,6 +229,16 @@ def tell(
     outcome = f"failed: {trial.error}" if failed is not None else f"value {trial.value!r}"
     standing = f"; best {best.value!r} in trial {best.number}" if best else ""
     click.echo(f"trial {number} of study {chosen.name}: {outcome}{standing}")
+
+
+def best_of(study: hg.Study) -> Best | None:
+    """The best trial so far; None when no trial can be it."""
+    from hypergrad.errors import StudyError
+
+    try:
+        return study.best
+    except StudyError:
+        return None
 
 
 def unknown(gradient: Any, inside: bool = False) -> Any:
