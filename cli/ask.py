@@ -96,7 +96,7 @@ def ask(
     """Print the next trial of STUDY: its number, its hyperparameters, and whether the gradient is wanted.
 
     The trial stays running until 'hypergrad tell' has its value; until then each further ask prints another trial,
-    so that several trainers can work beside one another. With --json numbers have all their digits, as in the table.
+    so that several trainers can work beside one another. Numbers have all their digits, in the table and with --json.
     """
     chosen = opened(study, space, sampler, seed, store)
     chosen.wait = wait
