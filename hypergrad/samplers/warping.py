@@ -2,7 +2,7 @@
 
 Notation::
 
-    u        unit in which values are counted: the largest of their sizes, where its square neither overflows nor vanishes
+    u        unit of the values: the largest of their sizes, where its square neither overflows nor vanishes
     m        median of the values y / u
     s        m less the least value
     t        warped value: y / u up to m, m + s log(1 + (y / u − m) / s) above it
@@ -90,7 +90,8 @@ class Warp:
         below, density = ndtr(z), np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
         with np.errstate(over="ignore", invalid="ignore"):
             tail = [
-                np.exp(-c * a / s + 0.5 * (c * spread / s) ** 2 + log_ndtr(c * spread / s - z)) for c in range(3)
+                np.exp(-c * a / s + 0.5 * (c * spread / s) ** 2 + log_ndtr(c * spread / s - z))
+                for c in range(3)
             ]
             # Moments about m, so that little is lost to cancellation: y' = t − m below, s (exp − 1) above.
             first = -a * below - spread * density + s * (tail[1] - tail[0])

@@ -2,14 +2,19 @@
 
 from hypergrad.study.catalog import Summary, load_study, studies
 from hypergrad.study.runner import is_problem
+from hypergrad.study.stopping import ExpectedImprovementBelow, Patience, StopRule, Target
 from hypergrad.study.study import Study
 from hypergrad.study.trial import Best, Trial
 from hypergrad.study.tuning import tune
 
 __all__ = [
     "Best",
+    "ExpectedImprovementBelow",
+    "Patience",
+    "StopRule",
     "Study",
     "Summary",
+    "Target",
     "Trial",
     "is_problem",
     "load_study",

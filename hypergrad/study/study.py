@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from hypergrad.study.codec import decode, encode
 from hypergrad.study.history import History
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, is_problem
+from hypergrad.study.stopping import StopRule, reason_to_stop, rules
 from hypergrad.study.store import Store, StudyRow, TrialRow
 from hypergrad.study.trial import Best, Trial
 
@@ -52,6 +53,8 @@ class Study:
         name, key, seed, space, sampler, info: as given; sampler None: one that hypergrad cannot rebuild.
         store: path of the file; None: in memory.
         created: UTC, ISO 8601.
+        stopped: why the last `optimize` of this object ended before its trials were spent, as a sentence; None: it did
+            not.
 
     Raises:
         StudyError: the store holds a study of this key with another space, sampler or seed.
@@ -117,6 +120,7 @@ class Study:
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
         self._history = History()
+        self.stopped: str | None = None
 
     def close(self) -> None:
         """Let go of the store; trials that are still running are run again by whoever asks next."""
@@ -371,10 +375,12 @@ class Study:
         seconds: float | None = None,
         callback: Callable[[Trial, Study], Any] | None = None,
         on_error: str = "raise",
+        stop: StopRule | Iterable[StopRule] = (),
     ) -> None:
         """Run trials until the study holds `trials` finished ones, those of earlier calls included.
 
-        In a finite space it ends early when every configuration has been tried; `exhausted` is then True.
+        In a finite space it ends early when every configuration has been tried; `exhausted` is then True. Whenever it
+        ends early, `stopped` says why.
 
         Args:
             objective: hparams -> number | (number, gradient tree) | problem; or a problem.
@@ -384,6 +390,8 @@ class Study:
             callback: called with (trial, study) after each finished trial.
             on_error: ``"raise"``: an exception of the objective marks the trial failed and ends the run;
                 ``"continue"``: it marks the trial failed. Ctrl-C leaves the trial to be run again.
+            stop: rules, such as ``hg.Target(0.1)`` or ``[hg.Patience(20), hg.ExpectedImprovementBelow(1e-3)]``; the
+                first that finds a reason in the finished trials, those of earlier calls included, ends the run.
 
         Raises:
             StudyError: another process runs the study, or the objective returned something that fits nowhere.
@@ -397,17 +405,33 @@ class Study:
         if budget < 0:
             raise StudyError(f"trials is {budget}, expected at least 0")
         limit = np.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
-        if self.finished >= budget:
+        wanted = rules(stop)
+        self.stopped = None
+        ended = self._at_an_end(budget, wanted)
+        if ended:
             return
         with self._running_here():
-            while self.finished < budget and monotonic() < limit:
+            while not ended:
+                if monotonic() >= limit:
+                    self.stopped = f"the {seconds:g} s of this call are spent"
+                    return
                 try:
                     asked = self.ask()
                 except ExhaustedError:
+                    self.stopped = "every configuration of the space has been tried"
                     return
-                ended = self._one(asked, objective, method, on_error)
+                trial = self._one(asked, objective, method, on_error)
                 if callback is not None:
-                    callback(ended, self)
+                    callback(trial, self)
+                ended = self._at_an_end(budget, wanted)
+
+    def _at_an_end(self, budget: int, wanted: tuple[StopRule, ...]) -> bool:
+        """Whether the trials are spent or a rule, which `stopped` then quotes, says that they need not be."""
+        if wanted:
+            with self._guard:
+                records = tuple(self._refresh().records)
+            self.stopped = reason_to_stop(wanted, self.space, records)
+        return self.stopped is not None or self.finished >= budget
 
     @contextmanager
     def _running_here(self) -> Iterator[None]:
