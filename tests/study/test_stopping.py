@@ -76,8 +76,6 @@ def test_running_trials_are_not_counted_and_the_first_rule_with_a_reason_speaks(
     rules = [hg.Target(0.0), hg.Patience(1), hg.Target(5.0)]
     said = "the last trial did not improve on the value 3 of trial 0"
     assert reason_to_stop(rules, SPACE, history) == said
-        rules, SPACE, history
-    )
 
 
 def test_expected_improvement_stops_near_the_optimum_and_not_before():
