@@ -11,8 +11,17 @@ import numpy as np
 
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission, canonical
-from hypergrad.samplers.base import Proposal, Record, Sampler, generator, others
+from hypergrad.samplers.base import (
+    Explanation,
+    Proposal,
+    Record,
+    Sampler,
+    generator,
+    others,
+    plain_explanation,
+)
 from hypergrad.samplers.descent import Descent, advance, begin, converged, hopeless, propose
+from hypergrad.samplers.explanation import of_the_step
 from hypergrad.space import Space
 
 __all__ = ["Gradient"]
@@ -63,6 +72,21 @@ class Gradient(Sampler):
                 around = running[0].unit if descent is None else descent.incumbent.unit
                 return admission.first(self._beside(space, around, current, rng), rng)
             return admission.first(self._restart(space, past, current + 1, best, admission, rng), rng)
+
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """Which step of which descent it is, or where a descent begins."""
+        phase, start = record.note.get("phase"), record.note.get("start", 0)
+        if phase == "descent":
+            return of_the_step(space, before, record)
+        if phase == "beside":
+            reason = f"descent {start} waits for a trial that still runs, and this one looks around meanwhile"
+            return plain_explanation(space, before, record, reason)
+        if phase != "start":
+            return super().explain(space, before, record)
+        if np.array_equal(record.unit, space.snap(space.to_unit(space.defaults()))):
+            return Explanation(f"descent {start} begins at the defaults of the space")
+        over = "" if start == 0 else f", as descent {start - 1} has converged or fallen too far behind"
+        return plain_explanation(space, before, record, f"descent {start} begins here{over}")
 
     def _fold(self, past: Sequence[Record], current: int) -> Descent | None:
         """The state of descent number `current`; None where it has no point to start at."""

@@ -15,12 +15,13 @@ import numpy as np
 
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Proposal, Sampler
+from hypergrad.samplers.base import Proposal, Record, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
 from hypergrad.study import trial as trials_
 from hypergrad.study.codec import decode, encode
 from hypergrad.study.history import History
+from hypergrad.study.insight import Insight
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, is_problem
 from hypergrad.study.stopping import StopRule, reason_to_stop, rules
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 
-class Study:
+class Study(Insight):
     """A search for the hparams of the smallest value, kept in a store as it goes.
 
     A study that the store already holds is continued: with one worker the trials are the same, bit for bit,
@@ -159,6 +160,10 @@ class Study:
     def _settle(self) -> None:
         if self._claims == 0 and not self._handed:
             self._lock.release()
+
+    def _records(self) -> tuple[Record, ...]:
+        with self._guard:
+            return tuple(self._refresh().records)
 
     def _read(self, number: int) -> Trial:
         (row,) = self._store.trials(self._id, number, number)
@@ -428,9 +433,7 @@ class Study:
     def _at_an_end(self, budget: int, wanted: tuple[StopRule, ...]) -> bool:
         """Whether the trials are spent or a rule, which `stopped` then quotes, says that they need not be."""
         if wanted:
-            with self._guard:
-                records = tuple(self._refresh().records)
-            self.stopped = reason_to_stop(wanted, self.space, records)
+            self.stopped = reason_to_stop(wanted, self.space, self._records())
         return self.stopped is not None or self.finished >= budget
 
     @contextmanager
