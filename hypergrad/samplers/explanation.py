@@ -24,6 +24,9 @@ __all__ = [
     "outlook",
 ]
 
+MOSTLY = 0.5  # a move has most of the improvement if without it no more than this share is left,
+MATTERS = 0.9  # and matters at all up to this one
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -104,8 +107,11 @@ def of_the_model(
         f"the model expects {found.expected:.4g} ± {found.deviation:.2g} there, against the best so far "
         f"{found.best_value:.4g} (trial {found.best}): expected improvement {found.improvement:.2g}"
     )
-    if found.cause is not None:
-        text += f"; mostly because {found.cause} (without that: {found.without:.2g})"
+    if found.cause is not None and found.without < MATTERS * found.improvement:
+        much = "mostly" if found.without < MOSTLY * found.improvement else "partly"
+        text += f"; {much} because {found.cause} (without that: {found.without:.2g})"
+    else:
+        text += "; no single move from there matters much"
     return Explanation(text, asdict(found))
 
 

@@ -39,12 +39,15 @@ class Move:
         if self.after is None:
             return f"{self.name} drops out"
         others = f" (the largest of {self.entries} changes)" if self.entries > 1 else ""
-        return f"{self.name} moves from {spelled(self.before)} to {spelled(self.after)}{others}"
+        digits = next((n for n in (4, 6, 9) if spelled(self.before, n) != spelled(self.after, n)), 17)
+        return (
+            f"{self.name} moves from {spelled(self.before, digits)} to {spelled(self.after, digits)}{others}"
+        )
 
 
-def spelled(value: Any) -> str:
-    """One value, with four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+def spelled(value: Any, digits: int = 4) -> str:
+    """One value, a float with so many significant digits."""
+    return f"{value:.{digits}g}" if isinstance(value, float) else repr(value)
 
 
 def moves(space: Space, old: np.ndarray, new: np.ndarray) -> tuple[Move, ...]:

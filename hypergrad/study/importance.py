@@ -2,8 +2,8 @@
 
 Notation (as in `hypergrad.bayesopt.sensitivity` and `hypergrad.samplers.warping`)::
 
-    f        the value as the model has it: as it is up to the median of the values, logarithmic above it, so that a few
-             bad trials do not outweigh the rest; in the unit of the value
+    f        the value, in its unit; above the median of the values on a logarithmic scale, so that a few bad trials do
+             not outweigh the rest, unless `warped` is False
     u_i      coordinate i of the unit cube
     ν_i      mean of (∂f/∂u_i)²: over the trials, or over the cube
     V        variance of f: over the same trials, or over the cube
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,12 +128,15 @@ class _Slopes:
     variance: float
 
 
-def importance(space: Space, history: Sequence[Record], where: str, seed: int = 0) -> Importance:
+def importance(
+    space: Space, history: Sequence[Record], where: str, seed: int = 0, warped: bool = True
+) -> Importance:
     """What the trials of a history say about each hyperparameter.
 
     Args:
         where: how an error calls the study.
         seed: of the points at which the model is asked.
+        warped: whether the value counts on a logarithmic scale above its median.
 
     Raises:
         StudyError: there is nothing to say: no trial of finite value, or equal values and no gradient.
@@ -145,13 +148,13 @@ def importance(space: Space, history: Sequence[Record], where: str, seed: int = 
             f"{where} has no trial of finite value yet, so nothing is known of its hyperparameters"
         )
     values = np.array([r.value for r in finite])
-    slopes = _slopes(space, finite)
+    slopes = _slopes(space, finite, warped)
     distinct = len(np.unique(values))
     if distinct < 2 and not len(slopes.squares):
         told_so = "one trial" if len(finite) == 1 else f"{len(finite)} trials of the same value"
         raise StudyError(f"{where} has {told_so} and no gradient, which tells no hyperparameter from another")
     notes = _notes(space, slopes, distinct)
-    model = _Model.of(space, told, seed) if distinct > 1 and space.dimension <= MODELLED else None
+    model = _Model.of(space, told, seed, warped) if distinct > 1 and space.dimension <= MODELLED else None
     if model is not None and model.explained < DOUBTFUL:
         notes.append(
             f"the model predicts {max(model.explained, 0.0):.0%} of the variance of trials left out: "
@@ -200,16 +203,19 @@ def _notes(space: Space, slopes: _Slopes, distinct: int) -> list[str]:
     return notes
 
 
-def _slopes(space: Space, finite: Sequence[Record]) -> _Slopes:
+def _slopes(space: Space, finite: Sequence[Record], warped: bool) -> _Slopes:
     """The squared derivatives that deserve trust, in the unit of the value squared."""
     d = space.dimension
     having = [r for r in finite if r.gradient is not None and np.isfinite(r.gradient).any()]
     exploded = [r for r in finite if r.gradient is not None and not np.isfinite(r.gradient).any()]
     if not having:
         return _Slopes(np.empty((0, d)), np.empty((0, d), bool), len(exploded), math.inf, math.nan)
-    warp = Warp.of(np.array([r.value for r in finite]))
+    values = np.array([r.value for r in finite])
+    warp = Warp.of(values)
+    if not warped:
+        warp = replace(warp, scale=0.0)
     level, rate = warp.forward(np.array([r.value for r in having]))
-    every, _ = warp.forward(np.array([r.value for r in finite]))
+    every, _ = warp.forward(values)
     table = np.stack([r.gradient for r in having if r.gradient is not None])
     broken = np.isinf(table).any(axis=1)
     known = np.isfinite(table)
@@ -220,10 +226,10 @@ def _slopes(space: Space, finite: Sequence[Record]) -> _Slopes:
     spread = warp.unit * float(np.ptp(every))
     fence = min(_fence(norms[~broken]), STEEP * spread if spread > 0.0 else math.inf)
     used = ~broken & (norms <= fence)
-    squares = np.where(known | ~active, slopes * slopes, np.nan)
+    slopes, known, active = slopes[used], known[used], active[used]
     return _Slopes(
-        squares=squares[used],
-        known=(known & active)[used],
+        squares=np.where(known | ~active, slopes * slopes, np.nan),
+        known=known & active,
         exploded=len(exploded) + int((~used).sum()),
         fence=fence,
         variance=warp.unit**2 * float(level[used].var()) if used.any() else math.nan,
@@ -246,15 +252,17 @@ class _Model:
 
     space: Space
     surrogate: Surrogate
-    unit: float
+    warp: Warp
+    warped: bool
     seed: int
+    worst: float
     explained: float
     measure: np.ndarray  # (d,) ν over the cube, nan where there is no derivative
     variance: float
 
     @staticmethod
-    def of(space: Space, told: Sequence[Record], seed: int) -> _Model:
-        unit = Warp.of(np.array([r.value for r in told if math.isfinite(r.value)])).unit
+    def of(space: Space, told: Sequence[Record], seed: int, warped: bool) -> _Model:
+        warp = Warp.of(np.array([r.value for r in told if math.isfinite(r.value)]))
         surrogate = Surrogate.of(space, told, gradients=True, rows=ROWS)
         posterior = surrogate.posterior
         predicted, _ = posterior.leave_out()
@@ -265,10 +273,12 @@ class _Model:
         active = space.active(x)
         step = max(1, int(4e6) // (len(values) * space.dimension))
         moments = [posterior.moments(x[i : i + step], active[i : i + step]) for i in range(0, count, step)]
-        slopes = np.concatenate([m.mean_gradient for m in moments])
         mean = np.concatenate([m.mean for m in moments])
-        measure = np.where(space.continuous, unit**2 * np.mean(slopes**2, axis=0), np.nan)
-        return _Model(space, surrogate, unit, seed, 1.0 - away, measure, unit**2 * float(mean.var()))
+        slopes = np.concatenate([m.mean_gradient for m in moments])
+        worst = float(values.max()) + warp.scale
+        value, rate = _natural(mean, warp, warped, worst)
+        measure = np.where(space.continuous, np.mean((slopes * rate[:, None]) ** 2, axis=0), np.nan)
+        return _Model(space, surrogate, warp, warped, seed, worst, 1.0 - away, measure, float(value.var()))
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
         x = self.space.snap(u)
@@ -277,13 +287,21 @@ class _Model:
             self.surrogate.posterior.mean(x[i : i + step], active[i : i + step])
             for i in range(0, len(x), step)
         ]
-        return self.unit * np.concatenate(parts)
+        return _natural(np.concatenate(parts), self.warp, self.warped, self.worst)[0]
 
     def points(self, groups: int) -> int:
         """Points of each scrambling that the work allows, a power of two."""
         rows = len(self.surrogate.posterior.data.rows)
         able = WORK / (REPEATS * (groups + 2) * rows)
         return int(2 ** np.clip(np.floor(np.log2(able)), 6, 12))
+
+
+def _natural(mean: np.ndarray, warp: Warp, warped: bool, worst: float) -> tuple[np.ndarray, np.ndarray]:
+    """f and its slope by the model's mean (q,); unwarped, f ends a little above the worst trial, since the way back is exponential."""
+    if warped:
+        return warp.unit * mean, np.full(mean.shape, warp.unit)
+    held = np.minimum(mean, worst)
+    return warp.backward(held), np.where(mean <= worst, warp.slope(held), 0.0)
 
 
 def _influences(

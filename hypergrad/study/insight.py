@@ -30,15 +30,18 @@ class Insight:
         """The trials by number, as samplers see them."""
         raise NotImplementedError
 
-    def importance(self) -> Importance:
+    def importance(self, *, warped: bool = True) -> Importance:
         """Which hyperparameters matter, measured twice.
 
         From the gradients that the trials reported: the mean squared derivative by each unit coordinate, an average
-        over *these trials*, which a sampler that has found something good crowds around it: what matters there. And from a
-        Gaussian process of values and gradients: Sobol indices, and the mean squared derivative, of its mean over the
-        *whole* unit cube with uniform coordinates, choices equally likely: what matters anywhere, as far as the model
-        knows the cube. See `hypergrad.study.importance.Influence` for each figure, and what is done about exploded
-        gradients.
+        over *these trials*, which a sampler that has found something good crowds around it: what matters there. And
+        from a Gaussian process of values and gradients: Sobol indices, and the mean squared derivative, of its mean
+        over the *whole* unit cube with uniform coordinates, choices equally likely: what matters anywhere, as far as
+        the model knows the cube. See `hypergrad.study.importance` for each figure and for exploded gradients.
+
+        Args:
+            warped: whether the value counts on a logarithmic scale above the median of the trials. Otherwise a few bad
+                trials can outweigh all others.
 
         Raises:
             StudyError: no trial has a finite value, or all have the same one and none has a gradient.
@@ -47,7 +50,7 @@ class Insight:
         Source: Sobol & Kucherenko, Math. Comput. Simul. 79 (2009), for the derivatives; Saltelli et al., Comput. Phys.
         Commun. 181 (2010), for the indices.
         """
-        return importance(self.space, self._records(), self._where, self.seed)
+        return importance(self.space, self._records(), self._where, self.seed, warped)
 
     def slice(
         self, *names: str, at: Mapping[str, Any] | int | None = None, points: int | None = None

@@ -49,9 +49,9 @@ class Slice:
     """The model's value along one or two coordinates; made by `Study.slice`.
 
     Every array has one entry a point of the grid, (n,) for one axis and (n1 n2,) for two, the last axis fastest. All
-    are in the unit of the value, and of the value without the noise of a trial. Above the median of the trials the model
-    has the value on a logarithmic scale: where it is unsure there, `mean` and `sd` are much above `median` and the width
-    of the interval, or infinite.
+    are in the unit of the value, and of the value without the noise of a trial. Above the median of the trials the
+    model has the value on a logarithmic scale: where it is unsure there, `mean` and `sd` are much above `median` and
+    the width of the interval, or infinite.
 
     Attributes:
         axes: one or two.
