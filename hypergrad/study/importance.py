@@ -275,7 +275,7 @@ class _Model:
         moments = [posterior.moments(x[i : i + step], active[i : i + step]) for i in range(0, count, step)]
         mean = np.concatenate([m.mean for m in moments])
         slopes = np.concatenate([m.mean_gradient for m in moments])
-        worst = float(values.max()) + warp.scale
+        worst = float(values.max())
         value, rate = _natural(mean, warp, warped, worst)
         measure = np.where(space.continuous, np.mean((slopes * rate[:, None]) ** 2, axis=0), np.nan)
         return _Model(space, surrogate, warp, warped, seed, worst, 1.0 - away, measure, float(value.var()))
@@ -297,7 +297,7 @@ class _Model:
 
 
 def _natural(mean: np.ndarray, warp: Warp, warped: bool, worst: float) -> tuple[np.ndarray, np.ndarray]:
-    """f and its slope by the model's mean (q,); unwarped, f ends a little above the worst trial, since the way back is exponential."""
+    """f, and its slope by the model's mean (q,); unwarped, f goes no further up than the worst trial."""
     if warped:
         return warp.unit * mean, np.full(mean.shape, warp.unit)
     held = np.minimum(mean, worst)
