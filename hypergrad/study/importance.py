@@ -297,11 +297,12 @@ class _Model:
 
 
 def _natural(mean: np.ndarray, warp: Warp, warped: bool, worst: float) -> tuple[np.ndarray, np.ndarray]:
-    """f, and its slope by the model's mean (q,); unwarped, f goes no further up than the worst trial."""
+    """f and its slope by the model's mean (q,); unwarped, f goes on straight above the worst trial."""
     if warped:
         return warp.unit * mean, np.full(mean.shape, warp.unit)
     held = np.minimum(mean, worst)
-    return warp.backward(held), np.where(mean <= worst, warp.slope(held), 0.0)
+    slope = warp.slope(held)
+    return warp.backward(held) + slope * (mean - held), slope
 
 
 def _influences(
