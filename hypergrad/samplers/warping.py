@@ -83,7 +83,7 @@ class Warp:
         mean, deviation = np.asarray(mean, float), np.asarray(deviation, float)
         if not self.scale > 0.0:
             return self.unit * mean, self.unit * deviation
-        sure = deviation <= 1e-9 * self.scale  # the map is a straight line over so little
+        sure = deviation <= 1e-5 * self.scale  # over so little the map is a straight line
         spread = np.where(sure, self.scale, deviation)
         a, s = self.middle - mean, self.scale
         z = a / spread
