@@ -18,9 +18,9 @@ from hypergrad.space import Space
 __all__ = [
     "Outlook",
     "at_defaults",
+    "of_the_descent",
     "of_the_model",
     "of_the_sequence",
-    "of_the_step",
     "outlook",
 ]
 
@@ -103,7 +103,13 @@ def of_the_model(
     found = outlook(space, before, record.unit, gradients=gradients, rows=rows)
     if found is None:
         return plain_explanation(space, before, record, "the model proposed it")
-    text = (
+    chosen = record.note.get("log_ei", found.log_ei)
+    beside = (
+        ""
+        if found.log_ei > chosen - 1.0
+        else "the point of largest expected improvement was taken or not allowed; "
+    )
+    text = beside + (
         f"the model expects {found.expected:.4g} ± {found.deviation:.2g} there, against the best so far "
         f"{found.best_value:.4g} (trial {found.best}): expected improvement {found.improvement:.2g}"
     )
@@ -115,12 +121,29 @@ def of_the_model(
     return Explanation(text, asdict(found))
 
 
-def of_the_step(space: Space, before: Sequence[Record], record: Record) -> Explanation:
-    """A step of a descent: from where, how far, and what its model predicts.
+def of_the_descent(space: Space, before: Sequence[Record], record: Record) -> Explanation | None:
+    """What a descent wanted with the trial; None where the note of the trial is not that of a descent.
 
-    The note of `record` has ``parent`` and ``start``, numbers of a trial and of a descent; ``step``, the largest change
-    of a unit coordinate; and ``predicted``, the fall of the value.
+    The note has ``phase``: ``"start"``, ``"beside"`` or ``"descent"``; ``start``, the number of the descent; and, of
+    a step, ``parent``, the number of the trial at which it starts, ``step``, the largest change of a unit coordinate,
+    and ``predicted``, the fall of the value.
     """
+    phase, start = record.note.get("phase"), record.note.get("start")
+    if start is None or phase not in ("start", "beside", "descent"):
+        return None
+    if phase == "descent":
+        return _of_the_step(space, before, record)
+    if phase == "beside":
+        reason = f"descent {start} waits for a trial that still runs, and this one looks around meanwhile"
+        return plain_explanation(space, before, record, reason)
+    if np.array_equal(record.unit, space.snap(space.to_unit(space.defaults()))):
+        return Explanation(f"descent {start} begins at the defaults of the space")
+    over = "" if start == 0 else f", as descent {start - 1} has converged or fallen too far behind"
+    return plain_explanation(space, before, record, f"descent {start} begins here{over}")
+
+
+def _of_the_step(space: Space, before: Sequence[Record], record: Record) -> Explanation:
+    """A step of a descent: from where, how far, and what its model predicts."""
     note = record.note
     parent = next((r for r in before if r.number == note["parent"]), None)
     text = f"a step of descent {note['start']} from trial {note['parent']}"

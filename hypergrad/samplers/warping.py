@@ -2,7 +2,7 @@
 
 Notation::
 
-    u        unit of the values: the largest of their sizes, where its square neither overflows nor vanishes
+    u        unit of the values: 1, or the largest of their sizes where its square would overflow or vanish
     m        median of the values y / u
     s        m less the least value
     t        warped value: y / u up to m, m + s log(1 + (y / u − m) / s) above it
@@ -42,7 +42,7 @@ class Warp:
     def of(values: np.ndarray) -> Warp:
         """The warp of finite values (n,), n >= 1."""
         unit = float(np.abs(values).max())
-        unit = unit if 1e-100 < unit < 1e100 else 1.0
+        unit = 1.0 if 1e-100 < unit < 1e100 or unit == 0.0 else unit
         counted = values / unit
         middle = float(np.median(counted))
         return Warp(unit, middle, max(middle - float(counted.min()), 0.0))

@@ -119,8 +119,12 @@ class Importance:
 
 @dataclass(frozen=True)
 class _Slopes:
-    """Squared derivatives of the trials used, (n, d), nan where unknown; and what became of the others."""
+    """Squared derivatives of the trials used, (n, d), nan where unknown; and what became of the others.
 
+    All in the unit u of the warp, so that squares neither overflow nor vanish.
+    """
+
+    unit: float
     squares: np.ndarray
     known: np.ndarray
     exploded: int
@@ -171,7 +175,7 @@ def importance(
         gradients=len(slopes.squares),
         exploded=slopes.exploded,
         values=len(finite),
-        variance=math.nan if model is None else model.variance,
+        variance=math.nan if model is None else _square(slopes.unit) * model.variance,
         explained=math.nan if model is None else model.explained,
         notes=tuple(notes),
     )
@@ -182,9 +186,9 @@ def _notes(space: Space, slopes: _Slopes, distinct: int) -> list[str]:
     if not len(slopes.squares) and not slopes.exploded:
         notes.append("no trial reported a gradient, so only the model speaks")
     if slopes.exploded:
-        whole = slopes.exploded + len(slopes.squares)
+        whole, fence = slopes.exploded + len(slopes.squares), slopes.unit * slopes.fence
         notes.append(
-            f"{slopes.exploded} of {whole} gradients exploded and were left out (norm above {slopes.fence:.3g})"
+            f"{slopes.exploded} of {whole} gradients exploded and were left out (norm above {fence:.3g})"
         )
     if distinct < 2:
         notes.append("all values are equal, so only the gradients speak")
@@ -204,14 +208,14 @@ def _notes(space: Space, slopes: _Slopes, distinct: int) -> list[str]:
 
 
 def _slopes(space: Space, finite: Sequence[Record], warped: bool) -> _Slopes:
-    """The squared derivatives that deserve trust, in the unit of the value squared."""
+    """The squared derivatives that deserve trust."""
     d = space.dimension
     having = [r for r in finite if r.gradient is not None and np.isfinite(r.gradient).any()]
     exploded = [r for r in finite if r.gradient is not None and not np.isfinite(r.gradient).any()]
-    if not having:
-        return _Slopes(np.empty((0, d)), np.empty((0, d), bool), len(exploded), math.inf, math.nan)
     values = np.array([r.value for r in finite])
     warp = Warp.of(values)
+    if not having:
+        return _Slopes(warp.unit, np.empty((0, d)), np.empty((0, d), bool), len(exploded), math.inf, math.nan)
     if not warped:
         warp = replace(warp, scale=0.0)
     level, rate = warp.forward(np.array([r.value for r in having]))
@@ -221,18 +225,19 @@ def _slopes(space: Space, finite: Sequence[Record], warped: bool) -> _Slopes:
     known = np.isfinite(table)
     active = space.active(space.snap(np.stack([r.unit for r in having])))
     with np.errstate(over="ignore"):
-        slopes = np.where(known, table, 0.0) * rate[:, None]
+        slopes = np.where(known, table, 0.0) / warp.unit * rate[:, None]
         norms = np.sqrt(np.sum(slopes * slopes, axis=1))
-    spread = warp.unit * float(np.ptp(every))
+    spread = float(np.ptp(every))
     fence = min(_fence(norms[~broken]), STEEP * spread if spread > 0.0 else math.inf)
     used = ~broken & (norms <= fence)
     slopes, known, active = slopes[used], known[used], active[used]
     return _Slopes(
+        unit=warp.unit,
         squares=np.where(known | ~active, slopes * slopes, np.nan),
         known=known & active,
         exploded=len(exploded) + int((~used).sum()),
         fence=fence,
-        variance=warp.unit**2 * float(level[used].var()) if used.any() else math.nan,
+        variance=float(level[used].var()) if used.any() else math.nan,
     )
 
 
@@ -257,12 +262,12 @@ class _Model:
     seed: int
     worst: float
     explained: float
-    measure: np.ndarray  # (d,) ν over the cube, nan where there is no derivative
-    variance: float
+    measure: np.ndarray  # (d,) ν / u² over the cube, nan where there is no derivative
+    variance: float  # V / u²
 
     @staticmethod
     def of(space: Space, told: Sequence[Record], seed: int, warped: bool) -> _Model:
-        warp = Warp.of(np.array([r.value for r in told if math.isfinite(r.value)]))
+        warp = replace(Warp.of(np.array([r.value for r in told if math.isfinite(r.value)])), unit=1.0)
         surrogate = Surrogate.of(space, told, gradients=True, rows=ROWS)
         posterior = surrogate.posterior
         predicted, _ = posterior.leave_out()
@@ -297,9 +302,9 @@ class _Model:
 
 
 def _natural(mean: np.ndarray, warp: Warp, warped: bool, worst: float) -> tuple[np.ndarray, np.ndarray]:
-    """f and its slope by the model's mean (q,); unwarped, f goes on straight above the worst trial."""
+    """f / u and its slope by the model's mean (q,); unwarped, f goes on straight above the worst trial."""
     if warped:
-        return warp.unit * mean, np.full(mean.shape, warp.unit)
+        return mean, np.ones_like(mean)
     held = np.minimum(mean, worst)
     slope = warp.slope(held)
     return warp.backward(held) + slope * (mean - held), slope
@@ -314,7 +319,7 @@ def _influences(
     """One entry a group of coordinates; those in `known` have had their Sobol indices estimated."""
     measure, error, counts = _measured(slopes)
     whole = float(np.nansum(measure))
-    names = list(groups)
+    names, unit = list(groups), _square(slopes.unit)
     done = {entry.name: entry for entry in known or ()}
     asked = [name for name in names if name not in done]
     sobol: dict[str, tuple[float, float, float, float]] = {
@@ -344,11 +349,11 @@ def _influences(
             Influence(
                 name=name,
                 trials=int(counts[at].max(initial=0)),
-                dgsm=dgsm,
-                dgsm_error=math.sqrt(_sum(error[at] ** 2)),
+                dgsm=unit * dgsm,
+                dgsm_error=unit * math.sqrt(_sum(error[at] ** 2)),
                 share=dgsm / whole if whole > 0.0 else math.nan,
                 bound=float(poincare(np.asarray(dgsm), slopes.variance)),
-                model_dgsm=deep,
+                model_dgsm=unit * deep,
                 model_bound=math.nan if model is None else float(poincare(np.asarray(deep), model.variance)),
                 first=first,
                 first_error=first_error,
@@ -371,6 +376,11 @@ def _measured(slopes: _Slopes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         error = np.sqrt(spread / (number - 1) / number)
     none = counts == 0
     return np.where(none, np.nan, measure), np.where(none | (number < 2), np.nan, error), counts
+
+
+def _square(unit: float) -> float:
+    """u², or infinite."""
+    return unit * unit  # of floats: no OverflowError, as ** has
 
 
 def _sum(parts: np.ndarray) -> float:

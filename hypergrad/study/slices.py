@@ -169,8 +169,10 @@ def cut(
     derivative = np.full(len(held), np.nan)
     if len(axes) == 1 and smooth[axes[0].column]:
         column = axes[0].column
-        rate = warp.slope(middle) * np.concatenate([each.mean_gradient[:, column] for each in found])
-        derivative = np.where(active[:, column], rate / _slope(space, axes[0]), np.nan)
+        slopes = np.concatenate([each.mean_gradient[:, column] for each in found])
+        with np.errstate(over="ignore", invalid="ignore"):
+            rate = warp.slope(middle) * slopes / _slope(space, axes[0])
+        derivative = np.where(active[:, column], rate, np.nan)
     seen = space.snap(np.stack([r.unit for r in finite]))
     columns = [axis.column for axis in axes]
     there = space.active(seen)[:, columns].all(axis=1)

@@ -75,7 +75,7 @@ def test_moments_equal_quadrature(away, width):
 
     first = expected(lambda y: y)
     second = expected(lambda y: (y - first) ** 2)
-    assert mean[0] == pytest.approx(first, rel=1e-9, abs=1e-10 * found.unit)
+    assert mean[0] == pytest.approx(first, rel=1e-9, abs=1e-10 * found.scale)
     assert spread[0] == pytest.approx(np.sqrt(second), rel=1e-5)
 
 

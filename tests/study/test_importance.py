@@ -266,3 +266,20 @@ def test_nothing_to_tell_is_one_sentence(values, message):
     with pytest.raises(StudyError, match=message) as caught:
         study.importance()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", [1e308, 1e160, 1e-200])
+def test_enormous_and_tiny_values(unit):
+    """Indices and bounds have no unit; what has one may be infinite."""
+    space = hg.Space(x=hg.Float(0.0, 1.0), y=hg.Float(0.0, 1.0))
+
+    def importance(unit, warped):
+        f = lambda h: (unit * (h["x"] + 0.1 * h["y"]), {"x": unit, "y": 0.1 * unit})
+        return hg.tune(f, space, trials=12, sampler=Random()).importance(warped=warped)
+
+    for warped in (True, False):
+        found, plain = importance(unit, warped), importance(1.0, warped)
+        assert [entry.name for entry in found.parameters] == ["x", "y"]
+        for mine, other in zip(found.parameters, plain.parameters, strict=True):
+            assert mine.total == pytest.approx(other.total, abs=0.02)
+            assert mine.bound == pytest.approx(other.bound, rel=1e-6)

@@ -151,6 +151,14 @@ def test_no_improvement_expected_and_trials_of_other_kinds():
     assert math.isnan(study.why(16).value)
 
 
+def test_a_point_beside_the_one_that_the_model_chose():
+    space = hg.Space(x=hg.Float(0.0, 1.0))
+    study = hg.tune(lambda h: (h["x"], {"x": 1.0}), space, trials=12, sampler=Bayes())
+    drawn = [w for w in map(study.why, range(12)) if "was taken or not allowed; the model expects" in w.text]
+    assert drawn  # the best point, 0, was taken by an earlier trial
+    assert all(w.data["log_ei"] < w.note["log_ei"] - 1.0 for w in drawn)
+
+
 def test_a_sampler_of_ones_own(tmp_path):
     class Middle(Sampler):
         def ask(self, space, history, *, seed, number):
