@@ -2,10 +2,11 @@
 
 from .grad import grad
 from .group import main
+from .insight import importance, slice_, why
 from .show import show, studies
 from .tune import tune
 
-for command in (tune, grad, show, studies):
+for command in (tune, grad, show, studies, importance, slice_, why):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hypergrad.errors import StudyError, unknown_name
+from hypergrad.errors import StudyError, nearest, unknown_name
 from hypergrad.parameters import Float
 from hypergrad.samplers.base import Record
 from hypergrad.samplers.surrogate import Surrogate
@@ -103,7 +103,8 @@ def axis_of(space: Space, name: str, points: int, where: str) -> Axis:
             f"{name!r} of {where} is an array of {parameter.size} coordinates; name one of them, such as {example!r}"
         )
     if name not in space.names:
-        raise unknown_name("hyperparameter", name, (*space.parameters, *space.names))
+        close = nearest(name, space.names)
+        raise unknown_name("hyperparameter", name, space.parameters if close is None else space.names)
     column = space.names.index(name)
     path = next(path for path, span in space.columns.items() if span.start <= column < span.stop)
     parameter = space.parameters[path]

@@ -418,7 +418,7 @@ class Study(Insight):
         with self._running_here():
             while not ended:
                 if monotonic() >= limit:
-                    self.stopped = f"the {seconds:g} s of this call are spent"
+                    self.stopped = f"{seconds:g} s were spent"
                     return
                 try:
                     asked = self.ask()

@@ -141,7 +141,7 @@ def test_what_stopped_says_without_rules():
     finite = hg.tune(lambda h: float(h["n"]), hg.Space(n=hg.Int(1, 3)), trials=9, sampler=Random())
     assert finite.stopped == "every configuration of the space has been tried"
     study = hg.tune(bowl, SPACE, trials=5, seconds=0.0)
-    assert study.stopped == "the 0 s of this call are spent"
+    assert study.stopped == "0 s were spent"
 
 
 def test_a_rule_of_ones_own():
