@@ -136,7 +136,7 @@ def notes(
     """Sentences on what a reader of the result should know."""
     done = study.finished
     found = list(dataset_notes)
-    if request.total is not None and held >= request.total:
+    if request.total is not None and held == done:
         found.append(f"the study already held {held} trials, so none was added")
     elif held:
         found.append(f"continued after {held} trials of an earlier run")

@@ -49,8 +49,11 @@ def save(figure: Figure, path: Path) -> None:
         raise HypergradError(
             f"no figure can be written to {path}; choose a name that ends in {', '.join(FORMATS)}"
         )
+    import matplotlib
+
     dated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-    figure.savefig(path, dpi=150, metadata=dated.get(path.suffix.lower()))
+    with matplotlib.rc_context({"svg.hashsalt": "hypergrad"}):
+        figure.savefig(path, dpi=150, metadata=dated.get(path.suffix.lower()))
 
 
 def _figure() -> Any:
