@@ -58,7 +58,7 @@ def importance(study: str | None, store: Path, by: str, limit: int | None, as_js
 
 @click.command("slice", short_help="Print or draw how the loss depends on a hyperparameter.")
 @click.argument("study")
-@click.argument("names", metavar="NAMES...", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True)
 @options.store_option
 @at_option
 @click.option("--points", type=click.IntRange(min=2), metavar="N", help="How many values along each axis.")
