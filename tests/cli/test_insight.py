@@ -112,7 +112,7 @@ def test_why(call, store):
         (("slice", "newer", "lr", "-o", "a.jpgg"), 2, "ends in none of .csv, .png, .pdf, .svg"),
         (("why", "newer", "99"), 1, "has no trial 99; its 14 trials are numbered from 0"),
         (("why", "newer", "last"), 2, "not a valid integer"),
-        (("importance", "newest"), 2, "did you mean 'newer'?"),
+        (("importance", "newest"), 1, "did you mean 'newer'?"),
     ],
 )
 def test_misuse_is_one_line(call, store, arguments, code, words):
