@@ -41,7 +41,7 @@ REPEATS = 8
 GROUPS = 40  # hyperparameters or coordinates up to which Sobol indices are estimated
 MODELLED = 200  # coordinates up to which there is a model
 ROWS = 400  # values and derivatives in the model, at most; the values are always all there
-DOUBTFUL = 0.5  # share of the variance of left-out values below which a model is to be doubted
+DOUBTFUL = 0.75  # share of the variance of left-out values below which a model is to be doubted
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hypergrad.bayesopt import fit, make_kernel, observe
 from hypergrad.bayesopt.sensitivity import poincare, sobol_indices, uniform
 
 PI = np.pi
@@ -113,3 +114,18 @@ def test_the_same_seed_gives_the_same_bits():
     one, two = (sobol_indices(ishigami, 3, singles(3), seed=3) for _ in range(2))
     assert (one.total == two.total).all()
     assert (one.total != sobol_indices(ishigami, 3, singles(3), seed=4).total).any()
+
+
+def test_the_mean_alone_is_the_mean_of_the_prediction():
+    rng = np.random.default_rng(0)
+    kernel = make_kernel("matern52", ["continuous", "hamming", "conditional"])
+    x = rng.random((9, 3))
+    x[:, 1] = rng.integers(0, 2, 9)
+    active = np.ones((9, 3), bool)
+    active[::2, 2] = False
+    data = observe(kernel, x, rng.standard_normal(9), rng.standard_normal((9, 3)), active=active)
+    posterior = fit(kernel, data).posterior
+    at = rng.random((5, 3))
+    at[:, 1] = [0, 1, 0, 1, 1]
+    on = np.array([[True, True, i % 2 == 0] for i in range(5)])
+    assert posterior.mean(at, on) == pytest.approx(posterior.predict(at, on)[0], rel=1e-12)

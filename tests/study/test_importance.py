@@ -283,3 +283,11 @@ def test_enormous_and_tiny_values(unit):
         for mine, other in zip(found.parameters, plain.parameters, strict=True):
             assert mine.total == pytest.approx(other.total, abs=0.02)
             assert mine.bound == pytest.approx(other.bound, rel=1e-6)
+
+
+def test_a_model_that_predicts_badly_says_so():
+    space = hg.Space(x=hg.Float(0.0, 1.0), y=hg.Float(0.0, 1.0))
+    noise = iter(np.random.default_rng(0).standard_normal(20))
+    found = hg.tune(lambda h: float(next(noise)), space, trials=20, sampler=Random()).importance()
+    assert found.explained < 0.3
+    assert "doubt what it says of the hyperparameters" in found.notes[-1]
