@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         train,
     )
     from hypergrad.space import Categorical, Float, Int, Ordinal, Space
-    from hypergrad.study import Study, Trial, tune
+    from hypergrad.study import ExpectedImprovementBelow, Patience, StopRule, Study, Target, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
     from hypergrad.unroll.stopping import EarlyStopping
 
@@ -43,6 +43,7 @@ __all__ = [
     "DrMAD",
     "EarlyStopping",
     "Evolution",
+    "ExpectedImprovementBelow",
     "Float",
     "Forward",
     "HypergradientCheck",
@@ -50,10 +51,13 @@ __all__ = [
     "Implicit",
     "Int",
     "Ordinal",
+    "Patience",
     "Reverse",
     "Reversible",
     "Space",
+    "StopRule",
     "Study",
+    "Target",
     "Trial",
     "Truncated",
     "UnrolledProblem",
@@ -131,7 +135,15 @@ _HOMES = {
         "train",
     ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Ordinal", "Space"),
-    "hypergrad.study": ("Study", "Trial", "tune"),
+    "hypergrad.study": (
+        "ExpectedImprovementBelow",
+        "Patience",
+        "StopRule",
+        "Study",
+        "Target",
+        "Trial",
+        "tune",
+    ),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
     "hypergrad.unroll.stopping": ("EarlyStopping",),
 }

@@ -11,7 +11,16 @@ import numpy as np
 
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Proposal, Record, Sampler, generator, others, untried_defaults
+from hypergrad.samplers.base import (
+    Explanation,
+    Proposal,
+    Record,
+    Sampler,
+    generator,
+    others,
+    untried_defaults,
+)
+from hypergrad.samplers.explanation import at_defaults, of_the_sequence
 from hypergrad.space import Space
 
 __all__ = ["Sobol"]
@@ -69,3 +78,9 @@ class Sobol(Sampler):
                 yield Proposal(_block(space.dimension, seed, index)[row], wants_gradient=False, note=note)
 
         return Admission(space, past).first(candidates(), generator(seed, number))
+
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """The defaults, or the place in the sequence."""
+        if self.defaults_first and at_defaults(space, before, record):
+            return Explanation("the defaults of the space come first")
+        return Explanation(f"{of_the_sequence(record)}, whatever the trials before it said")

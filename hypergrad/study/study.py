@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,14 +15,16 @@ import numpy as np
 
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Proposal, Sampler
+from hypergrad.samplers.base import Proposal, Record, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
 from hypergrad.study import trial as trials_
 from hypergrad.study.codec import decode, encode
 from hypergrad.study.history import History
+from hypergrad.study.insight import Insight
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, is_problem
+from hypergrad.study.stopping import StopRule, reason_to_stop, rules
 from hypergrad.study.store import Store, StudyRow, TrialRow
 from hypergrad.study.trial import Best, Trial
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 
-class Study:
+class Study(Insight):
     """A search for the hparams of the smallest value, kept in a store as it goes.
 
     A study that the store already holds is continued: with one worker the trials are the same, bit for bit,
@@ -54,6 +56,8 @@ class Study:
         store: path of the file; None: in memory.
         created: UTC, ISO 8601.
         wait: seconds that a call waits while another process changes the study, before it raises; 0.0, may be set.
+        stopped: why the last `optimize` of this object ended before its trials were spent, as a sentence; None: it did
+            not.
 
     Raises:
         StudyError: the store holds a study of this key with another space, sampler or seed.
@@ -120,6 +124,7 @@ class Study:
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
         self._history = History()
+        self.stopped: str | None = None
 
     def close(self) -> None:
         """Let go of the store; running trials, unless detached, are run again by whoever asks next."""
@@ -158,6 +163,10 @@ class Study:
     def _settle(self) -> None:
         if self._claims == 0 and not self._handed:
             self._lock.release()
+
+    def _records(self) -> tuple[Record, ...]:
+        with self._guard:
+            return tuple(self._refresh().records)
 
     def _read(self, number: int) -> Trial:
         (row,) = self._store.trials(self._id, number, number)
@@ -396,10 +405,12 @@ class Study:
         seconds: float | None = None,
         callback: Callable[[Trial, Study], Any] | None = None,
         on_error: str = "raise",
+        stop: StopRule | Iterable[StopRule] = (),
     ) -> None:
         """Run trials until the study holds `trials` finished ones, those of earlier calls included.
 
-        In a finite space it ends early when every configuration has been tried; `exhausted` is then True.
+        In a finite space it ends early when every configuration has been tried; `exhausted` is then True. Whenever it
+        ends early, `stopped` says why.
 
         Args:
             objective: hparams -> number | (number, gradient tree) | problem; or a problem.
@@ -409,6 +420,8 @@ class Study:
             callback: called with (trial, study) after each finished trial.
             on_error: ``"raise"``: an exception of the objective marks the trial failed and ends the run;
                 ``"continue"``: it marks the trial failed. Ctrl-C leaves the trial to be run again.
+            stop: rules, such as ``hg.Target(0.1)`` or ``[hg.Patience(20), hg.ExpectedImprovementBelow(1e-3)]``; the
+                first that finds a reason in the finished trials, those of earlier calls included, ends the run.
 
         Raises:
             StudyError: another process runs the study, or the objective returned something that fits nowhere.
@@ -422,17 +435,31 @@ class Study:
         if budget < 0:
             raise StudyError(f"trials is {budget}, expected at least 0")
         limit = np.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
-        if self.finished >= budget:
+        wanted = rules(stop)
+        self.stopped = None
+        ended = self._at_an_end(budget, wanted)
+        if ended:
             return
         with self._running_here():
-            while self.finished < budget and monotonic() < limit:
+            while not ended:
+                if monotonic() >= limit:
+                    self.stopped = f"{seconds:g} s were spent"
+                    return
                 try:
                     asked = self.ask()
                 except ExhaustedError:
+                    self.stopped = "every configuration of the space has been tried"
                     return
-                ended = self._one(asked, objective, method, on_error)
+                trial = self._one(asked, objective, method, on_error)
                 if callback is not None:
-                    callback(ended, self)
+                    callback(trial, self)
+                ended = self._at_an_end(budget, wanted)
+
+    def _at_an_end(self, budget: int, wanted: tuple[StopRule, ...]) -> bool:
+        """Whether the trials are spent or a rule, which `stopped` then quotes, says that they need not be."""
+        if wanted:
+            self.stopped = reason_to_stop(wanted, self.space, self._records())
+        return self.stopped is not None or self.finished >= budget
 
     @contextmanager
     def _running_here(self) -> Iterator[None]:
