@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         online,
         train,
     )
-    from hypergrad.space import Categorical, Float, Int, Ordinal, Space
-    from hypergrad.study import Study, Trial, tune
+    from hypergrad.space import Categorical, Fidelity, Float, Int, Ordinal, Space
+    from hypergrad.study import Outcome, Study, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
     from hypergrad.unroll.stopping import EarlyStopping
 
@@ -43,6 +43,7 @@ __all__ = [
     "DrMAD",
     "EarlyStopping",
     "Evolution",
+    "Fidelity",
     "Float",
     "Forward",
     "HypergradientCheck",
@@ -50,6 +51,7 @@ __all__ = [
     "Implicit",
     "Int",
     "Ordinal",
+    "Outcome",
     "Reverse",
     "Reversible",
     "Space",
@@ -129,8 +131,8 @@ _HOMES = {
         "online",
         "train",
     ),
-    "hypergrad.space": ("Categorical", "Float", "Int", "Ordinal", "Space"),
-    "hypergrad.study": ("Study", "Trial", "tune"),
+    "hypergrad.space": ("Categorical", "Fidelity", "Float", "Int", "Ordinal", "Space"),
+    "hypergrad.study": ("Outcome", "Study", "Trial", "tune"),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
     "hypergrad.unroll.stopping": ("EarlyStopping",),
 }

@@ -16,7 +16,7 @@ from hypergrad.bayesopt.gp import Posterior, condition
 from hypergrad.bayesopt.kernels import Kernel, make_kernel
 from hypergrad.bayesopt.maximize import Cube, maximize
 from hypergrad.bayesopt.observations import Observations, observe
-from hypergrad.parameters import Categorical, Float
+from hypergrad.parameters import Categorical, Discrete
 from hypergrad.samplers.base import Record
 from hypergrad.space import Space
 
@@ -114,7 +114,7 @@ def cube_of(space: Space) -> Cube:
     """Where the acquisition is maximised."""
     choices: list[np.ndarray | None] = [None] * space.dimension
     for path, parameter in space.parameters.items():
-        if not isinstance(parameter, Float) and parameter.count <= _LISTED:
+        if isinstance(parameter, Discrete) and parameter.count <= _LISTED:
             (column,) = np.arange(space.dimension)[space.columns[path]]
             choices[column] = parameter.middles(np.arange(parameter.count))
     return Cube.of(choices)

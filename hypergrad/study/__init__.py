@@ -3,11 +3,13 @@
 from hypergrad.study.catalog import Summary, load_study, studies
 from hypergrad.study.runner import is_problem
 from hypergrad.study.study import Study
+from hypergrad.study.told import Outcome
 from hypergrad.study.trial import Best, Trial
 from hypergrad.study.tuning import tune
 
 __all__ = [
     "Best",
+    "Outcome",
     "Study",
     "Summary",
     "Trial",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ import numpy as np
 
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
+from hypergrad.samplers.asking import proposal as proposal_of
 from hypergrad.samplers.base import Proposal, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
@@ -24,6 +25,7 @@ from hypergrad.study.history import History
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, is_problem
 from hypergrad.study.store import Store, StudyRow, TrialRow
+from hypergrad.study.told import Outcome, completed
 from hypergrad.study.trial import Best, Trial
 
 if TYPE_CHECKING:
@@ -47,9 +49,11 @@ class Study:
         seed: of the sampler and of every inner training (common random numbers).
         key: identifies the study in the store; None: the name.
         info: a tree remembered with the study when it is made, read back as `info`.
+        constraints: names of black-box constraints that trials report, feasible where <= 0, or
+            ``{"latency": 0.3}``: feasible where <= 0.3. Trials tell them as `constraints` or as `metrics`.
 
     Attributes:
-        name, key, seed, space, sampler, info: as given; sampler None: one that hypergrad cannot rebuild.
+        name, key, seed, space, sampler, info, constraints: as given; sampler None: one that hypergrad cannot rebuild.
         store: path of the file; None: in memory.
         created: UTC, ISO 8601.
 
@@ -67,6 +71,7 @@ class Study:
         seed: int = 0,
         key: str | None = None,
         info: Mapping[str, Any] | None = None,
+        constraints: Mapping[str, float] | Iterable[str] = (),
     ) -> None:
         checks.check_arguments(name, space, sampler, key)
         seed = checks.seed(seed)
@@ -74,7 +79,13 @@ class Study:
             from hypergrad.samplers import Gradient
 
             sampler = Gradient()
-        given = checks.Settings(space.to_json(), checks.described(sampler), seed, dict(info or {}))
+        given = checks.Settings(
+            space.to_json(),
+            checks.described(sampler),
+            seed,
+            dict(info or {}),
+            checks.bounds(constraints, name),
+        )
         info_text = encode(given.info, "info")
         opened = Store(store)
         try:
@@ -86,6 +97,7 @@ class Study:
                 sampler=encode(given.sampler),
                 seed=seed,
                 info=info_text,
+                constraints=encode(given.constraints),
             )
             differs = checks.difference(checks.settings(row, opened.name), given)
             if differs is not None:
@@ -107,7 +119,8 @@ class Study:
 
     def _set_up(self, store: Store, row: StudyRow, space: Space, sampler: Sampler | None) -> None:
         self.name, self.key, self.seed, self.created = row.name, row.key, row.seed, row.created
-        self.info = checks.settings(row, store.name).info
+        settings = checks.settings(row, store.name)
+        self.info, self.constraints = settings.info, settings.constraints
         self.space, self.sampler = space, sampler
         self.store, self._store, self._id = store.path, store, row.id
         self._where = f"study {self.name!r} in {store.name}"
@@ -116,7 +129,7 @@ class Study:
         self._guard = threading.RLock()
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
-        self._history = History()
+        self._history = History(space)
 
     def close(self) -> None:
         """Let go of the store; trials that are still running are run again by whoever asks next."""
@@ -131,7 +144,8 @@ class Study:
     def _refresh(self) -> History:
         revision = self._store.revision(self._id)
         if revision != self._history.revision:
-            self._history = History.read(self._store.history(self._id), revision, self._where)
+            rows = self._store.history(self._id)
+            self._history = History.read(rows, revision, self._where, self.space, self._history.earlier)
         return self._history
 
     @contextmanager
@@ -183,7 +197,9 @@ class Study:
 
     @property
     def best(self) -> Best:
-        """The complete trial of the smallest finite value.
+        """The complete trial of the smallest finite value, the earliest of equals.
+
+        Only trials that are known to keep every constraint and, in a space with a `Fidelity`, ran at its `high`.
 
         Raises:
             StudyError: there is none yet.
@@ -191,10 +207,7 @@ class Study:
         with self._guard:
             known = self._refresh()
             if known.best < 0:
-                raise StudyError(
-                    f"{self._where} has no trial with a finite value among its {known.finished} finished "
-                    "ones; run more trials or widen the space"
-                )
+                raise known.no_best(self._where)
             found = known.ended.get(known.best) or self._read(known.best)
             known.ended[found.number] = found
             return Best(found.value, found.hparams, found.number, found)
@@ -255,13 +268,13 @@ class Study:
                 f"{self._where} was made with a sampler of your own; open it with Study(..., sampler=)"
             )
         number = len(self._history.records)
-        records, queue = tuple(self._history.records), self._store.queue(self._id)
+        records, queue = self._history.records, self._store.queue(self._id)
         if not queue and Admission(self.space, records).exhausted:
             raise ExhaustedError(
                 f"{self._where} has tried all {len(records)} configurations of its space, so there is nothing "
                 "left to ask for; widen the space in a study of another name"
             )
-        proposal = self.sampler.ask(self.space, records, seed=self.seed, number=number)
+        proposal = proposal_of(self.sampler, self.space, self._history.told, seed=self.seed, number=number)
         if queue:
             position, text = queue[0]
             hparams = decode(text)
@@ -288,6 +301,10 @@ class Study:
         value: Any,
         gradient: Mapping[str, Any] | None = None,
         *,
+        noise: float | None = None,
+        gradient_noise: Mapping[str, Any] | None = None,
+        constraints: Mapping[str, Any] | None = None,
+        constraint_gradients: Mapping[str, Any] | None = None,
         curve: Any = (),
         metrics: Mapping[str, Any] | None = None,
         stats: Mapping[str, Any] | None = None,
@@ -300,35 +317,22 @@ class Study:
             trial: what `ask` returned, or its number.
             value: outer loss; nan and inf say that training diverged: complete, but never the best.
             gradient: tree like the trial's hparams, natural units; missing and None leaves are unknown.
-            curve: inner loss a step; 200 evenly chosen points are kept.
-            metrics: further results: numbers, strings, arrays, nested.
-            stats: of the training.
-            cost: step evaluations.
-            seconds: wall time; None: the time since the trial was asked for.
+            noise, gradient_noise: standard errors of value and gradient.
+            constraints, constraint_gradients: of the study's black-box constraints, by name.
+            curve, metrics, stats, cost, seconds: as in `Outcome`; seconds None: the time since the trial was asked for.
 
         Raises:
             StudyError: an unknown or finished trial, a value that is no number, a gradient that does not fit.
             StoreError: the store cannot be written; the trial is still running.
         """
+        outcome = Outcome(
+            value, gradient, noise, gradient_noise, constraints or {}, constraint_gradients or {}, metrics or {},
+            cost, curve, stats or {}, seconds,
+        )  # fmt: skip
         with self._claimed():
             running = self._told(trial)
-            known = f"the gradient of trial {running.number}"
-            value = checks.number(value, f"the value of trial {running.number}")
-            tree, unit_gradient = checks.canonical_gradient(self.space, running.hparams, gradient, known)
-            return self._end(
-                replace(
-                    running,
-                    state="complete",
-                    value=value,
-                    gradient=tree,
-                    unit_gradient=unit_gradient,
-                    curve=checks.curve(curve, running.number),
-                    metrics=dict(metrics or {}),
-                    stats=dict(stats or {}),
-                    cost=checks.amount(cost, f"the cost of trial {running.number}"),
-                    seconds=_since(running.started) if seconds is None else checks.amount(seconds, "seconds"),
-                )
-            )
+            spent = _since(running.started)
+            return self._end(completed(running, outcome, self.space, self.constraints, spent))
 
     def fail(self, trial: Trial | int, error: str) -> Trial:
         """Store that a running trial has no value, and why; returns the trial as stored."""
@@ -377,7 +381,7 @@ class Study:
         In a finite space it ends early when every configuration has been tried; `exhausted` is then True.
 
         Args:
-            objective: hparams -> number | (number, gradient tree) | problem; or a problem.
+            objective: hparams -> number | (number, gradient tree) | `Outcome` | problem; or a problem.
             trials: finished trials in the end, >= 0.
             method: of the hypergradient of a problem; None: Auto().
             seconds: wall time of this call, looked at between trials; None: no limit.
