@@ -213,9 +213,17 @@ class Space:
 
         A constraint is not asked; samplers that start at the defaults start elsewhere where one refuses them.
         """
-        values = {name: parameter.default_value() for name, parameter in self.parameters.items()}
-        active = self.conditions.active(self.parameters, values)
-        return self._build({name: value for name, value in values.items() if name in active})
+        return self.filled({})
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The hparams with these values by path, and defaults where there is none; without inactive ones.
+
+        Raises:
+            SpaceError: a value that decides which others are active is none that it can have.
+        """
+        found = {name: values.get(name, p.default_value()) for name, p in self.parameters.items()}
+        active = self.conditions.active(self.parameters, found)
+        return self._build({name: value for name, value in found.items() if name in active})
 
     def from_unit(self, unit: Any) -> dict[str, Any]:
         """The active hyperparameters at a point of the unit cube; exact at 0, at 1 and at the defaults.

@@ -1,6 +1,7 @@
 """Studies: trials asked, run, told and kept in a store."""
 
 from hypergrad.study.catalog import Summary, load_study, studies
+from hypergrad.study.earlier import Origin
 from hypergrad.study.runner import is_problem
 from hypergrad.study.study import Study
 from hypergrad.study.told import Outcome
@@ -9,6 +10,7 @@ from hypergrad.study.tuning import tune
 
 __all__ = [
     "Best",
+    "Origin",
     "Outcome",
     "Study",
     "Summary",

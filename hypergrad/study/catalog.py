@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from hypergrad.errors import StudyError, unknown_name
 from hypergrad.samplers import SAMPLERS, Sampler
 from hypergrad.space import Space
 from hypergrad.study.checks import described, settings
+from hypergrad.study.earlier import chosen
 from hypergrad.study.history import History
 from hypergrad.study.store import Store, StudyRow
 from hypergrad.study.study import Study
@@ -96,32 +96,12 @@ def load_study(store: str | Path, which: str | None = None) -> Study:
     """
     opened = Store(store, create=False)
     try:
-        row = _chosen(opened.studies(), which, opened.name)
+        row = chosen(opened.studies(), which, opened.name)
         found = settings(row, opened.name)
         return Study._stored(opened, row, Space.from_json(found.space), _sampler(found.sampler))
     except BaseException:
         opened.close()
         raise
-
-
-def _chosen(rows: list[StudyRow], which: str | None, store: str) -> StudyRow:
-    if not rows:
-        raise StudyError(f"{store} holds no study yet")
-    if which is None:
-        found = rows
-    else:
-        found = (
-            [row for row in rows if row.key == which]
-            or [row for row in rows if row.name == which]
-            or [row for row in rows if which and row.key.startswith(which)]
-        )
-    if not found:
-        names = dict.fromkeys(name for row in rows for name in (row.name, row.key))
-        raise StudyError(f"{store} has {unknown_name('study', str(which), names)}")
-    if len(found) > 1:
-        listed = ", ".join(f"{row.key} ({row.name})" for row in found)
-        raise StudyError(f"{store} has {len(found)} such studies; choose one by its key: {listed}")
-    return found[0]
 
 
 def _sampler(description: Mapping[str, Any]) -> Sampler | None:

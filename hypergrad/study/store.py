@@ -257,8 +257,14 @@ class Store:
         constraints: str = "{}",
         origins: str = "[]",
         earlier: Iterable[tuple[int, HistoryRow]] = (),
+        queue: Iterable[str] = (),
     ) -> StudyRow:
-        """The study of this key, made now if there is none, with the trials of earlier ones: (origin, trial)."""
+        """The study of this key, made now if there is none.
+
+        Args:
+            earlier: (origin, trial) of earlier studies.
+            queue: hparams to try first.
+        """
         found = self.study(key)
         if found is None:
             marks = ", ".join("?" * len(HistoryRow._fields))
@@ -272,6 +278,10 @@ class Store:
                     connection.executemany(
                         f"INSERT INTO earlier (study, origin, {_HISTORY}) VALUES (?, ?, {marks})",
                         [(made.lastrowid, origin, *row) for origin, row in earlier],
+                    )
+                    connection.executemany(
+                        "INSERT INTO queue (study, hparams) VALUES (?, ?)",
+                        [(made.lastrowid, hparams) for hparams in queue],
                     )
             found = self.study(key)
             assert found is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from hypergrad.space import Space
 from hypergrad.study import checks
 from hypergrad.study import trial as trials_
 from hypergrad.study.codec import decode, encode
+from hypergrad.study.earlier import Origin, snapshot
 from hypergrad.study.history import History
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, is_problem
@@ -51,14 +52,19 @@ class Study:
         info: a tree remembered with the study when it is made, read back as `info`.
         constraints: names of black-box constraints that trials report, feasible where <= 0, or
             ``{"latency": 0.3}``: feasible where <= 0.3. Trials tell them as `constraints` or as `metrics`.
+        earlier: studies, paths of files with one study, or pairs (path, key or name): their trials are copied when this
+            study is made, as far as they fit its space, to tell samplers where to look, and their best ones are tried
+            first. Never trials of this study. None: none, or for a stored study those it was made with.
 
     Attributes:
         name, key, seed, space, sampler, info, constraints: as given; sampler None: one that hypergrad cannot rebuild.
         store: path of the file; None: in memory.
         created: UTC, ISO 8601.
+        earlier: an `Origin` for each earlier study: how many of its trials fitted, and what did not.
 
     Raises:
-        StudyError: the store holds a study of this key with another space, sampler or seed.
+        StudyError: the store holds a study of this key with another space, sampler, seed, constraints or earlier
+            studies; or an earlier study that has nothing in common with the space.
         StoreError: the store cannot be used.
     """
 
@@ -72,6 +78,7 @@ class Study:
         key: str | None = None,
         info: Mapping[str, Any] | None = None,
         constraints: Mapping[str, float] | Iterable[str] = (),
+        earlier: Sequence[Any] | None = None,
     ) -> None:
         checks.check_arguments(name, space, sampler, key)
         seed = checks.seed(seed)
@@ -79,12 +86,11 @@ class Study:
             from hypergrad.samplers import Gradient
 
             sampler = Gradient()
+        bounds = checks.bounds(constraints, name)
+        prior = snapshot(() if earlier is None else earlier, space, bounds, f"study {name!r}")
+        origins = None if earlier is None else prior.origins
         given = checks.Settings(
-            space.to_json(),
-            checks.described(sampler),
-            seed,
-            dict(info or {}),
-            checks.bounds(constraints, name),
+            space.to_json(), checks.described(sampler), seed, dict(info or {}), bounds, origins
         )
         info_text = encode(given.info, "info")
         opened = Store(store)
@@ -98,6 +104,9 @@ class Study:
                 seed=seed,
                 info=info_text,
                 constraints=encode(given.constraints),
+                origins=encode(prior.origins),
+                earlier=prior.rows,
+                queue=prior.best,
             )
             differs = checks.difference(checks.settings(row, opened.name), given)
             if differs is not None:
@@ -129,7 +138,9 @@ class Study:
         self._guard = threading.RLock()
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
-        self._history = History(space)
+        self.earlier = tuple(map(Origin.of, settings.origins or ()))
+        before = (trials_.record(each, self._where, k) for k, each in store.earlier(row.id))
+        self._history = History(space, tuple(before))
 
     def close(self) -> None:
         """Let go of the store; trials that are still running are run again by whoever asks next."""
