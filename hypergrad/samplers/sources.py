@@ -9,10 +9,15 @@ study is soon left aside (the star-shaped case of the intrinsic model of coregio
 Swersky et al. 2013). The fidelity is a coordinate of its own, as in BOCA (Kandasamy et al. 2017): φ(.. + (u - u')²/λ²).
 
 What such a product cannot say, it is told: sources may differ in level and in scale everywhere. Scales: y_k is
-multiplied by b_k, with log b_k = n/(n + 4) · ½ log(S_yy / S_mm), S_yy and S_mm the spreads of this study's n values
-and of what study k predicts at the very same points. Levels: y - β (1 - u) - a_k, coefficients by generalised least
+multiplied by b_k, with log b_k = r n/(n + 4/(1 + r²)), r = ½ log(S_yy / S_mm), S_yy and S_mm the spreads of this
+study's n values and of what study k predicts at the very same points; so like scales count as equal at first, and
+unlike ones (another unit) as they are. Levels: y - β (1 - u) - a_k, coefficients by generalised least
 squares under the kernel's prior (Rasmussen & Williams 2006, equation 2.42), so that they come from what trials at
 near-by x say at different sources, not from where each source happened to look.
+
+Gate: the values of this study, each predicted from all other points, by the joint model and by that of this study
+alone. Where the joint one is worse by more than 2 standard errors of the mean log density, the earlier studies are left
+out: a study that misleads (one of the negated objective, say) is soon found out.
 """
 
 from __future__ import annotations
@@ -23,19 +28,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hypergrad.bayesopt.fit import Priors
+from hypergrad.bayesopt.fit import Fit, Priors, fit
 from hypergrad.bayesopt.gp import Hyperparameters, condition
 from hypergrad.bayesopt.kernels import COORDINATES, Blocks, Kernel, Points, Rows
 from hypergrad.bayesopt.observations import Observations, observe
 from hypergrad.bayesopt.thinning import choose_points
 from hypergrad.space import Space
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "joint"]
 
 _KEPT = 100  # trials of an earlier study in the model
 _NOISE = 0.05  # variance of the noise under which levels and scales are found, by that of the values
 _WIDE = 10.0  # prior deviation of a level, by that of the values
 _TRIED = 4.0  # trials of this study that count as much as the belief that an earlier one has the same scale
+_GATE_POINTS = 4
+_GATE_ERRORS = 2.0
 _LAMBDA = (math.log(1.5), 1.2)  # mean and deviation of log λ: at the mean, sources correlate by 0.73
 
 
@@ -72,6 +79,10 @@ class Sources:
         data = _joined(joint, [own, *matched])
         return Sources(space, joint, _levelled(joint, theta, space, data), priors, len(earlier))
 
+    def fitted(self, rows: int) -> Fit:
+        """The process of this model; see `hypergrad.bayesopt.fit.fit`."""
+        return fit(self.kernel, self.data, rows=max(rows, len(self.data)), priors=self.priors)
+
     def lift(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points (q, d) of this study as points (q, d + K) of the kernel, and which coordinates are active."""
         active = self.space.active(x)
@@ -79,6 +90,35 @@ class Sources:
             return x, active
         more = np.zeros((len(x), self.studies))
         return np.concatenate([x, more], axis=1), np.concatenate([active, more == 0.0], axis=1)
+
+
+def joint(
+    kernel: Kernel, space: Space, own: Observations, earlier: Sequence[Observations], rows: int
+) -> tuple[Sources, Fit]:
+    """The model of this study and of the earlier ones, or of this one alone where the gate says so.
+
+    Args:
+        kernel: of the points of `space`.
+        own, earlier: observations at points of `kernel`.
+        rows: values and derivatives in the model, at most; the values are always all there.
+    """
+    sources = Sources.of(kernel, space, own, earlier)
+    model = sources.fitted(rows)
+    if not earlier or len(own) < _GATE_POINTS:
+        return sources, model
+    alone = Sources.of(kernel, space, own)
+    without = alone.fitted(rows)
+    gain = _left_out(model, len(own)) - _left_out(without, len(own))
+    error = float(gain.std(ddof=1)) / math.sqrt(len(own))
+    return (alone, without) if float(gain.mean()) < -_GATE_ERRORS * error else (sources, model)
+
+
+def _left_out(model: Fit, count: int) -> np.ndarray:
+    """(count,) log density of the first values, each predicted without its own point."""
+    mean, variance = (each[:count] for each in model.posterior.leave_out())
+    return -0.5 * (
+        (model.posterior.data.values[:count] - mean) ** 2 / variance + np.log(2.0 * math.pi * variance)
+    )
 
 
 def _priors(joint: Kernel, kernel: Kernel, space: Space) -> Priors:
@@ -116,7 +156,8 @@ def _scale(kernel: Kernel, theta: Hyperparameters, own: Observations, earlier: O
     ratio = spread / (float(predicted.var()) + 0.01 * variance)
     if not (ratio > 0.0 and math.isfinite(ratio)):
         return 1.0
-    return math.exp(len(own) / (len(own) + _TRIED) * 0.5 * math.log(ratio))
+    log_ratio = 0.5 * math.log(ratio)
+    return math.exp(log_ratio * len(own) / (len(own) + _TRIED / (1.0 + log_ratio**2)))
 
 
 def _joined(kernel: Kernel, parts: Sequence[Observations]) -> Observations:

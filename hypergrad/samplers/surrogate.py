@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypergrad.bayesopt.acquisition import Acquisition
-from hypergrad.bayesopt.fit import Fit, fit
+from hypergrad.bayesopt.fit import Fit
 from hypergrad.bayesopt.gp import Posterior, condition
 from hypergrad.bayesopt.kernels import Kernel, make_kernel
 from hypergrad.bayesopt.maximize import Cube, maximize
@@ -19,7 +19,7 @@ from hypergrad.bayesopt.observations import Observations, observe
 from hypergrad.parameters import Categorical, Discrete
 from hypergrad.samplers.base import Record
 from hypergrad.samplers.feasibility import Feasibility
-from hypergrad.samplers.sources import Sources
+from hypergrad.samplers.sources import Sources, joint
 from hypergrad.space import Space
 
 __all__ = ["Surrogate", "by_study", "cube_of", "kernel_of", "observations", "warp", "with_running"]
@@ -74,8 +74,7 @@ class Surrogate:
         kernel = kernel_of(space)
         own = observations(kernel, space, past, gradients)
         others = [observations(kernel, space, each, gradients) for each in by_study(earlier)]
-        sources = Sources.of(kernel, space, own, others)
-        model = fit(sources.kernel, sources.data, rows=max(rows, len(sources.data)), priors=sources.priors)
+        sources, model = joint(kernel, space, own, others, rows)
         posterior = with_running(model.posterior, sources, past)
         points = posterior.data.points
         mean, _ = posterior.predict(points.x, points.active)
