@@ -99,10 +99,15 @@ class Feasibility:
 def bilog(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """sign(c) s log(1 + |c|/s) of values (n,), and the slope of the map at each; s is the median of |c|."""
     size = np.abs(values)
-    scale = float(np.median(size))
+    scale = _middle(size)
     if not scale > 0.0:
         scale = float(size.max()) or 1.0
     return np.sign(values) * scale * np.log1p(size / scale), 1.0 / (1.0 + size / scale)
+
+
+def _middle(sizes: np.ndarray) -> float:
+    """The upper median, one of the numbers, so that two large ones are not added."""
+    return float(np.sort(sizes)[len(sizes) // 2])
 
 
 def _observed(
@@ -114,7 +119,7 @@ def _observed(
     if len(found) < _LEAST:
         return None
     values = np.array([c for _, c in found])
-    unit = float(np.median(np.abs(values)))
+    unit = _middle(np.abs(values))
     unit = unit if 1e-100 < unit < 1e100 else float(np.abs(values).max()) or 1.0
     with np.errstate(all="ignore"):
         y, rate = bilog(values / unit)

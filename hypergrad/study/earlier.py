@@ -155,7 +155,7 @@ def _fitting(
     ended = [trial(each, where) for each in store.trials(row.id)]
     ended = [each for each in ended if each.state == "complete"]
     fits = [each for each in (_moved(each, old, space, bounds) for each in ended) if each is not None]
-    finite = [each for each in fits if each.finite and each.feasible and space.at_full(each.unit)]
+    finite = [each for each in fits if each.finite and space.at_full(each.unit) and not _violates(each)]
     best = min(finite, key=lambda each: each.value, default=None)
     if best is not None and space.violated(space.from_unit(best.unit)) is not None:
         best = None
@@ -169,6 +169,11 @@ def _fitting(
     )
     rows = [ended_row(each).history._replace(note="{}") for each in fits]
     return described, rows, None if best is None else encode(best.hparams, sort=True)
+
+
+def _violates(told: Trial) -> bool:
+    """Whether a constraint is known not to hold."""
+    return told.margins is not None and bool((told.margins > 0.0).any())
 
 
 def _moved(told: Trial, old: Space, space: Space, bounds: Mapping[str, float]) -> Trial | None:
