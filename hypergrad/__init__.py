@@ -31,8 +31,17 @@ if TYPE_CHECKING:
         online,
         train,
     )
-    from hypergrad.space import Categorical, Float, Int, Ordinal, Space
-    from hypergrad.study import ExpectedImprovementBelow, Patience, StopRule, Study, Target, Trial, tune
+    from hypergrad.space import Categorical, Fidelity, Float, Int, Ordinal, Space
+    from hypergrad.study import (
+        ExpectedImprovementBelow,
+        Outcome,
+        Patience,
+        StopRule,
+        Study,
+        Target,
+        Trial,
+        tune,
+    )
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
     from hypergrad.unroll.stopping import EarlyStopping
 
@@ -44,6 +53,7 @@ __all__ = [
     "EarlyStopping",
     "Evolution",
     "ExpectedImprovementBelow",
+    "Fidelity",
     "Float",
     "Forward",
     "HypergradientCheck",
@@ -51,6 +61,7 @@ __all__ = [
     "Implicit",
     "Int",
     "Ordinal",
+    "Outcome",
     "Patience",
     "Reverse",
     "Reversible",
@@ -134,9 +145,10 @@ _HOMES = {
         "online",
         "train",
     ),
-    "hypergrad.space": ("Categorical", "Float", "Int", "Ordinal", "Space"),
+    "hypergrad.space": ("Categorical", "Fidelity", "Float", "Int", "Ordinal", "Space"),
     "hypergrad.study": (
         "ExpectedImprovementBelow",
+        "Outcome",
         "Patience",
         "StopRule",
         "Study",

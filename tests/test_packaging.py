@@ -100,7 +100,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel):
     }
     commands = {f"hypergrad_cli/{file.relative_to(ROOT / 'cli')}" for file in (ROOT / "cli").rglob("*.py")}
     assert on_disk | commands <= wheel
-    assert {"hypergrad/py.typed", "hypergrad/study/schema.sql"} <= wheel
+    assert {"hypergrad/py.typed", "hypergrad/study/schema.sql", "hypergrad/study/upgrade2.sql"} <= wheel
 
 
 def test_the_wheel_holds_nothing_else(wheel):

@@ -13,6 +13,7 @@ Int, log           exp((1 - u) ln(low - s/2) + u ln(high + s/2)), none
                    rounded to low, low + s, ...
 Categorical        choices[floor(u n)], n choices                 none
 Ordinal            the same, in their order                       none
+Fidelity           as Float, log or not; ints are rounded         none
 =================  =============================================  =====================================
 
 A value of an Int, a Categorical or an Ordinal owns an interval of u, its bin; its own coordinate is the middle.
@@ -20,8 +21,9 @@ The bins have equal widths, those of a logarithmic Int equal widths per ratio.
 """
 
 from hypergrad.parameters.discrete import Categorical, Discrete, Int, Ordinal
+from hypergrad.parameters.fidelity import Fidelity
 from hypergrad.parameters.real import Float
 
-__all__ = ["Categorical", "Discrete", "Float", "Int", "Ordinal", "Parameter"]
+__all__ = ["Categorical", "Discrete", "Fidelity", "Float", "Int", "Ordinal", "Parameter"]
 
-Parameter = Float | Int | Categorical | Ordinal
+Parameter = Float | Int | Categorical | Ordinal | Fidelity

@@ -56,12 +56,14 @@ class Admission:
     def __init__(self, space: Space, history: Sequence[Record]) -> None:
         self.space = space
         mixed = not space.continuous.all()
-        self.tried: set[bytes] = {_key(r.unit) for r in canonical(space, history)} if mixed else set()
+        past = canonical(space, history) if mixed else []
+        self.tried: set[bytes] = {_key(r.unit) for r in past}
+        self._full = {_key(r.unit) for r in past if space.at_full(r.unit)} if space.fidelity else self.tried
 
     @property
     def exhausted(self) -> bool:
-        """Whether every configuration of a finite space has been tried."""
-        if len(self.tried) < self.space.size:
+        """Whether every configuration of a finite space has been tried (at full fidelity)."""
+        if len(self._full) < self.space.size:
             return False
         return self.space.configurations is None or not len(self._rest())
 

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ __all__ = [
     "Record",
     "Sampler",
     "best_of",
+    "earlier",
     "first_of_its_own",
     "generator",
     "others",
@@ -39,6 +40,12 @@ class Record:
         gradient: (d,) d value / d unit, nan where unknown; None when no entry is known.
         note: what the sampler wrote into its `Proposal`, after a round trip through JSON.
         cost: step evaluations spent.
+        noise: standard error of the value; 0 where none was told.
+        gradient_noise: (d,) standard errors of `gradient`, nan where not told; None when no entry was told.
+        constraints: (m,) by how much the study's black-box constraints exceed their bounds, feasible where <= 0,
+            nan where unknown; None where the study has none.
+        constraint_gradients: (m, d) d constraint / d unit, nan where unknown; None when no entry is known.
+        study: 0 for a trial of this study, k for one of the k-th earlier study, whose `number` it then is.
     """
 
     number: int
@@ -48,6 +55,16 @@ class Record:
     gradient: np.ndarray | None = None
     note: Mapping[str, Any] = field(default_factory=dict)
     cost: float = 0.0
+    noise: float = 0.0
+    gradient_noise: np.ndarray | None = None
+    constraints: np.ndarray | None = None
+    constraint_gradients: np.ndarray | None = None
+    study: int = 0
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint of the study is known to hold."""
+        return self.constraints is None or bool((self.constraints <= 0.0).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +103,15 @@ class Sampler(ABC):
 
     It proposes what the constraints of the space allow, and in a finite space nothing twice;
     `hypergrad.samplers.admission` has the means.
+
+    Attributes:
+        uses_fidelity: whether it proposes trials below full fidelity; else it never sees the `Fidelity` of a space,
+            nor the trials below its `high` (see `hypergrad.samplers.asking`).
+        uses_earlier: whether it is told the trials of earlier studies.
     """
+
+    uses_fidelity: ClassVar[bool] = False
+    uses_earlier: ClassVar[bool] = False
 
     @abstractmethod
     def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
@@ -95,7 +120,9 @@ class Sampler(ABC):
         Args:
             space: of d unit coordinates.
             history: the study's other trials, sorted by number: finished ones, failed ones, running ones of
-                other workers, and enqueued ones (note ``{"enqueued": True}``) that no sampler proposed.
+                other workers, and enqueued ones (note ``{"enqueued": True}``) that no sampler proposed. Before
+                them, where `uses_earlier`, come the trials of earlier studies (`Record.study` > 0): `others` leaves
+                them out, `earlier` has them alone.
             seed: of the study, >= 0.
             number: of the trial asked for.
 
@@ -122,13 +149,22 @@ def generator(seed: int, number: int, stream: int = 0) -> np.random.Generator:
 
 
 def others(history: Sequence[Record], number: int) -> list[Record]:
-    """The trials but that of this number."""
-    return [record for record in history if record.number != number]
+    """The study's trials but that of this number; without those of earlier studies."""
+    return [record for record in history if record.study == 0 and record.number != number]
+
+
+def earlier(history: Sequence[Record]) -> list[Record]:
+    """The trials of earlier studies."""
+    return [record for record in history if record.study > 0]
 
 
 def first_of_its_own(history: Sequence[Record], number: int) -> bool:
     """Whether every earlier trial was enqueued by the user, so that this is the sampler's first."""
-    return all(record.note.get("enqueued", False) for record in history if record.number < number)
+    return all(
+        record.note.get("enqueued", False)
+        for record in history
+        if record.study == 0 and record.number < number
+    )
 
 
 def untried_defaults(space: Space, history: Sequence[Record], number: int) -> np.ndarray | None:

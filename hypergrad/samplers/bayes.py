@@ -11,10 +11,12 @@ import numpy as np
 from hypergrad.bayesopt.acquisition import LogEI
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Explanation, Proposal, Record, Sampler, generator, others
+from hypergrad.samplers.asking import proposal
+from hypergrad.samplers.base import Explanation, Proposal, Record, Sampler, earlier, generator, others
 from hypergrad.samplers.explanation import at_defaults, of_the_model, of_the_sequence
+from hypergrad.samplers.fidelity import at_start, beside, choose
 from hypergrad.samplers.sobol import Sobol
-from hypergrad.samplers.surrogate import Surrogate
+from hypergrad.samplers.surrogate import Surrogate, by_study
 from hypergrad.space import Space
 
 __all__ = ["Bayes"]
@@ -35,6 +37,11 @@ class Bayes(Sampler):
     Values are warped above their median, so that a few bad trials do not flatten the rest; a trial that diverged counts
     as a bad value. Running trials count as observed at the model's mean.
 
+    Standard errors of values and gradients enter the noise. Black-box constraints have models of their own, whose
+    probability of being kept multiplies the expected improvement. In a space with a `Fidelity` the improvement is that
+    at its target, and trials run where they tell most of it per cost. Trials of earlier studies are in the model too,
+    as far as they agree with this one.
+
     Args:
         gradients: whether hypergradients are asked for and used; without them this is plain Bayesian optimisation.
         initial: trials before the first model; None: 5 with gradients, else 5 to 10, by the dimension.
@@ -49,6 +56,9 @@ class Bayes(Sampler):
     gradients: bool = True
     initial: int | None = None
     rows: int = 400
+
+    uses_fidelity = True
+    uses_earlier = True
 
     def __post_init__(self) -> None:
         for name in ("initial", "rows"):
@@ -65,21 +75,25 @@ class Bayes(Sampler):
 
     def ask(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> Proposal:
         """A Sobol point at first, then the point of largest expected improvement."""
-        past = others(history, number)
+        past, before = others(history, number), earlier(history)
         told = [r for r in past if r.state == "complete"]
         finite = [r for r in told if math.isfinite(r.value)]
-        if len(told) < self._first(space) or len(finite) < 2 or not space.dimension:
-            found = Sobol().ask(space, history, seed=seed, number=number)
-            return Proposal(found.unit, wants_gradient=self.gradients, note={**found.note, "phase": "start"})
+        first = 2 if by_study(before) else self._first(space)
+        if len(told) < first or len(finite) < 2 or not space.dimension:
+            found = proposal(Sobol(), space, past, seed=seed, number=number)
+            unit = at_start(space, found.unit, past)
+            return Proposal(unit, wants_gradient=self.gradients, note={**found.note, "phase": "start"})
         rng = generator(seed, number)
-        surrogate = Surrogate.of(space, past, gradients=self.gradients, rows=self.rows)
+        surrogate = Surrogate.of(space, past, gradients=self.gradients, rows=self.rows, earlier=before)
         unit, utility = surrogate.maximum(LogEI(surrogate.best), rng)
         if utility < math.log(_IDLE * surrogate.scale):
-            found = Sobol(defaults_first=False).ask(space, history, seed=seed, number=number)
+            found = proposal(Sobol(defaults_first=False), space, past, seed=seed, number=number)
             return Proposal(
                 found.unit, wants_gradient=self.gradients, note={**found.note, "phase": "explore"}
             )
 
+        if space.fidelity is not None:
+            unit = choose(surrogate, unit, past)
         tried = space.snap(np.stack([record.unit for record in past]))
 
         def candidates() -> Iterator[Proposal]:
@@ -90,7 +104,8 @@ class Bayes(Sampler):
                 moved = np.abs(unit + 0.05 * rng.standard_normal(unit.shape))
                 moved = np.clip(1.0 - np.abs(1.0 - moved), 0.0, 1.0)  # reflected into the cube
                 unlike = rng.random(unit.shape) < 0.3
-                yield Proposal(np.where(unlike, rng.random(unit.shape), moved), self.gradients, note)
+                point = np.where(unlike, rng.random(unit.shape), moved)
+                yield Proposal(beside(space, unit, point), self.gradients, note)
 
         return Admission(space, past).first(candidates(), rng)
 

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypergrad.bayesopt.acquisition import Acquisition
-from hypergrad.bayesopt.fit import Fit, fit
+from hypergrad.bayesopt.fit import Fit
 from hypergrad.bayesopt.gp import Posterior, condition
 from hypergrad.bayesopt.kernels import Kernel, make_kernel
 from hypergrad.bayesopt.maximize import Cube, maximize
 from hypergrad.bayesopt.observations import Observations, observe
-from hypergrad.parameters import Categorical, Float
+from hypergrad.parameters import Categorical, Discrete
 from hypergrad.samplers.base import Record
+from hypergrad.samplers.feasibility import Feasibility
+from hypergrad.samplers.sources import Sources, joint
 from hypergrad.samplers.warping import Warp, warp
 from hypergrad.space import Space
 
-__all__ = ["Surrogate", "cube_of", "kernel_of", "observations", "warp", "with_running"]
+__all__ = ["Surrogate", "by_study", "cube_of", "kernel_of", "observations", "warp", "with_running"]
 
 _LISTED = (
     1000  # values of an integer that the acquisition is maximised over as such; more count as continuous
@@ -37,58 +39,75 @@ class Surrogate:
     Attributes:
         space: of the trials.
         model: as fitted to the complete trials.
-        posterior: has also observed its own mean at running trials.
-        mean: (n,) of the posterior at its points, running trials last.
+        posterior: has also observed its own mean at running trials; at points of `sources`.
+        mean: (n,) of the posterior at its points: complete trials, those of earlier studies, running ones.
+        best: the least mean at a trial at full fidelity that keeps all constraints. Where none does, the largest mean
+            at a trial, so that the search is one for feasibility.
+        sources: how fidelities and earlier studies enter the model.
+        feasibility: the model of the constraints; None: there are none, or they are not known yet.
     """
 
     space: Space
     model: Fit
     posterior: Posterior
     mean: np.ndarray
+    best: float
+    sources: Sources
+    feasibility: Feasibility | None
 
     @staticmethod
-    def of(space: Space, past: Sequence[Record], *, gradients: bool, rows: int) -> Surrogate:
+    def of(
+        space: Space,
+        past: Sequence[Record],
+        *,
+        gradients: bool,
+        rows: int,
+        earlier: Sequence[Record] = (),
+    ) -> Surrogate:
         """The model of a history with at least two complete trials of finite value.
 
         Args:
+            past: trials of this study.
+            earlier: trials of earlier studies.
             gradients: whether derivatives are used.
             rows: values and derivatives in the model, at most; the values are always all there.
         """
         kernel = kernel_of(space)
-        data = observations(kernel, space, past, gradients)
-        model = fit(kernel, data, rows=max(rows, len(data)))
-        posterior = with_running(model.posterior, space, past)
-        placed = posterior.data.points.x
-        mean, _ = posterior.predict(placed, space.active(placed))
-        return Surrogate(space, model, posterior, mean)
+        own = observations(kernel, space, past, gradients)
+        others = [observations(kernel, space, each, gradients) for each in by_study(earlier)]
+        sources, model = joint(kernel, space, own, others, rows)
+        posterior = with_running(model.posterior, sources, past)
+        points = posterior.data.points
+        mean, _ = posterior.predict(points.x, points.active)
+        best = _best(posterior, sources, past, mean)
+        feasibility = Feasibility.of(kernel, space, past, gradients=gradients, rows=rows)
+        return Surrogate(space, model, posterior, mean, best, sources, feasibility)
 
     @property
     def scale(self) -> float:
         """Spread of the warped values."""
         return self.model.scale
 
-    @property
-    def best(self) -> float:
-        """The least mean at a trial."""
-        return float(self.mean.min())
-
     def surface(self, utility: Acquisition) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Points (q, d) -> utility (q,) and its gradient (q, d)."""
+        """Points (q, d) -> utility (q,), plus log P(feasible) where there are constraints, and its gradient (q, d)."""
         floor = 1e-12 * self.scale
+        d = self.space.dimension
 
         def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            moments = self.posterior.moments(x, self.space.active(x))
+            moments = self.posterior.moments(*self.sources.lift(x))
             deviation = np.sqrt(moments.variance) + floor
             value, by_mean, by_deviation = utility(moments.mean, deviation)
             slope = by_mean[:, None] * moments.mean_gradient
-            return value, slope + (0.5 * by_deviation / deviation)[:, None] * moments.variance_gradient
+            slope = slope + (0.5 * by_deviation / deviation)[:, None] * moments.variance_gradient
+            return value, slope[:, :d]
 
-        return evaluate
+        return evaluate if self.feasibility is None else self.feasibility.added_to(evaluate)
 
     def maximum(self, utility: Acquisition, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """The allowed point (d,) of largest utility, and the utility there."""
+        """The allowed point (d,) of largest utility, at full fidelity, and the utility there."""
         space = self.space
-        near = self.posterior.data.points.x[np.argsort(self.mean, kind="stable")[:_NEAR]]
+        order = np.argsort(self.mean, kind="stable")[:_NEAR]
+        near = self.posterior.data.points.x[order, : space.dimension]
         allowed = None
         if space.constraints:
             allowed = lambda x: space.violated(space.from_unit(x)) is None
@@ -112,19 +131,23 @@ def kernel_of(space: Space) -> Kernel:
 
 
 def cube_of(space: Space) -> Cube:
-    """Where the acquisition is maximised."""
+    """Where the acquisition is maximised: at full fidelity."""
     choices: list[np.ndarray | None] = [None] * space.dimension
     for path, parameter in space.parameters.items():
-        if not isinstance(parameter, Float) and parameter.count <= _LISTED:
+        if isinstance(parameter, Discrete) and parameter.count <= _LISTED:
             (column,) = np.arange(space.dimension)[space.columns[path]]
             choices[column] = parameter.middles(np.arange(parameter.count))
-    return Cube.of(choices)
+    fixed = np.full(space.dimension, np.nan)
+    if space.fidelity is not None:
+        fixed[space.columns[space.fidelity]] = 1.0
+    return Cube.of(choices, fixed)
 
 
 def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients: bool) -> Observations:
     """What the trials say: warped values, and the derivatives that can be trusted.
 
-    A trial that diverged counts as the worst value seen, without derivatives.
+    A trial that diverged counts as the worst value seen, without derivatives. Standard errors that were told are
+    multiplied by the slope of the warp, as derivatives are.
     """
     told = [r for r in past if r.state == "complete"]
     values = np.array([r.value for r in told], float)
@@ -135,23 +158,62 @@ def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients
         warped, slope = map_.forward(values[finite])
     y, rate = np.full(len(told), warped.max()), np.zeros(len(told))
     y[finite], rate[finite] = warped, slope
-    if not gradients:
-        return observe(kernel, x, y, active=space.active(x))
-    table = np.full(x.shape, np.nan)
-    for row, record in enumerate(told):
-        if finite[row] and record.gradient is not None:
-            table[row] = record.gradient / map_.unit * rate[row]
     spread = float(np.ptp(warped)) or 1.0
+    with np.errstate(all="ignore"):
+        errors = np.array([r.noise for r in told]) / map_.unit * rate
+    noise = np.minimum(errors, _STEEP * spread) ** 2
+    if not gradients:
+        return observe(kernel, x, y, active=space.active(x), value_noise=noise)
+    table, doubt = np.full(x.shape, np.nan), np.zeros(x.shape)
+    with np.errstate(all="ignore"):
+        for row, record in enumerate(told):
+            if finite[row] and record.gradient is not None:
+                table[row] = record.gradient / map_.unit * rate[row]
+                if record.gradient_noise is not None:
+                    doubt[row] = np.nan_to_num(record.gradient_noise / map_.unit * rate[row])
     known = np.isfinite(table) & (np.abs(table) <= _STEEP * spread)
-    return observe(kernel, x, y, table, known=known, active=space.active(x))
+    doubt = np.minimum(doubt, _STEEP * spread) ** 2
+    return observe(
+        kernel, x, y, table, known=known, active=space.active(x), value_noise=noise, gradient_noise=doubt
+    )
 
 
-def with_running(posterior: Posterior, space: Space, past: Sequence[Record]) -> Posterior:
+def with_running(posterior: Posterior, sources: Sources, past: Sequence[Record]) -> Posterior:
     """The posterior that has also observed its own mean at the running trials."""
     running = [r for r in past if r.state == "running"]
     if not running:
         return posterior
-    x = space.snap(np.stack([r.unit for r in running]))
-    mean, _ = posterior.predict(x, space.active(x))
-    points = posterior.kernel.points(x, space.active(x))
+    x, active = sources.lift(sources.space.snap(np.stack([r.unit for r in running])))
+    mean, _ = posterior.predict(x, active)
+    points = posterior.kernel.points(x, active)
     return condition(posterior.kernel, posterior.theta, posterior.data.also(points, mean))
+
+
+def by_study(earlier: Sequence[Record]) -> list[list[Record]]:
+    """The trials of each earlier study that has a finite value."""
+    found: dict[int, list[Record]] = {}
+    for record in earlier:
+        found.setdefault(record.study, []).append(record)
+    return [
+        records
+        for records in found.values()
+        if any(r.state == "complete" and np.isfinite(r.value) for r in records)
+    ]
+
+
+def _best(posterior: Posterior, sources: Sources, past: Sequence[Record], mean: np.ndarray) -> float:
+    """See `Surrogate.best`; trials below full fidelity count by the mean at full fidelity while there is no other."""
+    told = [r for r in past if r.state == "complete"]
+    constrained = any(r.constraints is not None for r in told)
+    kept = np.array([r.feasible for r in told])
+    if constrained and not kept.any():
+        return float(mean[: len(told)].max())
+    x = posterior.data.points.x[: len(told), : sources.space.dimension]
+    full = kept & sources.space.at_full(x)
+    if not full.any():
+        return float(posterior.predict(*sources.lift(sources.space.full(x[kept])))[0].min())
+    best = float(mean[: len(told)][full].min())
+    running = len([r for r in past if r.state == "running"])
+    if constrained or sources.space.fidelity is not None or not running:
+        return best
+    return min(best, float(mean[-running:].min()))

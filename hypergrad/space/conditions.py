@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.errors import SpaceError, unknown_name
-from hypergrad.parameters import Discrete, Float, Parameter
+from hypergrad.parameters import Discrete, Fidelity, Float, Parameter
 from hypergrad.parameters.scalars import same
 
 __all__ = ["Graph", "count", "graph", "listed"]
@@ -93,7 +93,7 @@ def graph(parameters: Mapping[str, Parameter], constants: Mapping[str, Any]) -> 
                 raise SpaceError(f"active_if of {name!r} names an unknown parent: {unknown}")
             if not isinstance(other, Discrete):
                 raise SpaceError(
-                    f"active_if of {name!r} names {parent!r}, a Float; "
+                    f"active_if of {name!r} names {parent!r}, a {type(other).__name__}; "
                     "a condition needs an Int, a Categorical, an Ordinal or a constant"
                 )
             what = f"active_if of {name!r}: {parent!r}"
@@ -198,6 +198,8 @@ def _group_count(group: list[str], parameters: Mapping[str, Parameter], conditio
 
 
 def _count(parameter: Parameter) -> int | float:
+    if isinstance(parameter, Fidelity):
+        return 1  # what counts is at the target
     return parameter.count if isinstance(parameter, Discrete) else math.inf
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hypergrad.errors import SpaceError, unknown_name
-from hypergrad.parameters import Discrete, Float, Parameter
+from hypergrad.parameters import Discrete, Fidelity, Float, Parameter
 from hypergrad.space import conditions
 from hypergrad.space.constants import constant, equal, text
 from hypergrad.space.constraints import Constraint, functions, named, violated
@@ -66,6 +66,7 @@ class Space:
         parameters: parameter by path, in the order of the coordinates.
         constants: fixed value by path.
         constraints: as given.
+        fidelity: path of the `Fidelity`; None: the space has none.
         columns: slice of the coordinates by path.
         conditions: which parameter depends on which.
 
@@ -110,6 +111,14 @@ class Space:
         self.continuous.flags.writeable = False
         self.conditions = conditions.graph(self.parameters, self.constants)
         self._discrete = {n: p for n, p in self.parameters.items() if isinstance(p, Discrete)}
+        fidelities = [n for n, p in self.parameters.items() if isinstance(p, Fidelity)]
+        if len(fidelities) > 1 or len(fidelities) == len(self.parameters):
+            raise SpaceError(
+                f"the space has the fidelities {', '.join(fidelities)}, expected at most one"
+                if len(fidelities) > 1
+                else f"the space has the fidelity {fidelities[0]!r} alone, expected something to tune beside it"
+            )
+        self.fidelity: str | None = fidelities[0] if fidelities else None
         self._fixed = np.concatenate([p.to_unit(p.default_value()) for p in self.parameters.values()])
 
     def _build(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +192,7 @@ class Space:
                 )
         for name in found:
             if name not in active:
+                assert self.parameters[name].active_if is not None
                 needs = " and ".join(
                     f"{parent!r} is {' or '.join(map(repr, allowed))}"
                     for parent, allowed in self.parameters[name].active_if
@@ -203,9 +213,17 @@ class Space:
 
         A constraint is not asked; samplers that start at the defaults start elsewhere where one refuses them.
         """
-        values = {name: parameter.default_value() for name, parameter in self.parameters.items()}
-        active = self.conditions.active(self.parameters, values)
-        return self._build({name: value for name, value in values.items() if name in active})
+        return self.filled({})
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The hparams with these values by path, and defaults where there is none; without inactive ones.
+
+        Raises:
+            SpaceError: a value that decides which others are active is none that it can have.
+        """
+        found = {name: values.get(name, p.default_value()) for name, p in self.parameters.items()}
+        active = self.conditions.active(self.parameters, found)
+        return self._build({name: value for name, value in found.items() if name in active})
 
     def from_unit(self, unit: Any) -> dict[str, Any]:
         """The active hyperparameters at a point of the unit cube; exact at 0, at 1 and at the defaults.
@@ -283,7 +301,43 @@ class Space:
         for name, parameter in self._discrete.items():
             column = self.columns[name].start
             points[..., column] = parameter.middles(parameter.bins(points[..., column]))
+        if self.fidelity is not None:
+            column, fidelity = self.columns[self.fidelity].start, self.parameters[self.fidelity]
+            assert isinstance(fidelity, Fidelity)
+            points[..., column] = fidelity.snap(points[..., column])
         return np.where(self.active(points), points, self._fixed)
+
+    @cached_property
+    def target(self) -> Space:
+        """This space with its `Fidelity` fixed at `high`; itself where it has none."""
+        if self.fidelity is None:
+            return self
+
+        def fixed(tree: Mapping, prefix: str) -> dict[str, Any]:
+            return {
+                key: fixed(node, f"{prefix}{key}/")
+                if isinstance(node, Mapping)
+                else node.default_value()
+                if prefix + key == self.fidelity
+                else node
+                for key, node in tree.items()
+            }
+
+        return Space(fixed(self._tree, ""), constraints=self.constraints)
+
+    def full(self, units: Any) -> np.ndarray:
+        """`units` (..., d) at full fidelity, a new array; unchanged in a space without a `Fidelity`."""
+        points = np.array(units, np.float64)
+        if self.fidelity is not None:
+            points[..., self.columns[self.fidelity]] = 1.0
+        return points
+
+    def at_full(self, units: Any) -> np.ndarray:
+        """Whether points (..., d) are at full fidelity, (...) bool; all are in a space without a `Fidelity`."""
+        points = np.asarray(units, np.float64)
+        if self.fidelity is None:
+            return np.ones(points.shape[:-1], bool)
+        return points[..., self.columns[self.fidelity].start] == 1.0
 
     def to_unit(self, hparams: Mapping[str, Any]) -> np.ndarray:
         """The point of the unit cube of `hparams`, shape (d,); undoes `from_unit`.
@@ -351,7 +405,7 @@ class Space:
 
     @property
     def size(self) -> int | float:
-        """Number of distinct configurations, inf when a Float can be active.
+        """Number of distinct configurations at full fidelity, inf when a Float can be active.
 
         Configurations that a constraint refuses are not counted, unless there are more than 65,536 of both.
         """

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from hypergrad.errors import SpaceError, unknown_name
-from hypergrad.parameters import Categorical, Float, Int, Ordinal, Parameter
+from hypergrad.parameters import Categorical, Fidelity, Float, Int, Ordinal, Parameter
 from hypergrad.space.constants import listed
 from hypergrad.space.constraints import Constraint, Unstored, named
 
 __all__ = ["KINDS", "describe", "rebuild"]
 
-KINDS: dict[str, type[Float] | type[Int] | type[Categorical] | type[Ordinal]] = {
+KINDS: dict[str, type[Parameter]] = {
     "float": Float,
     "int": Int,
     "categorical": Categorical,
     "ordinal": Ordinal,
+    "fidelity": Fidelity,
 }
 _UNSET = {
     "logit": False,

@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from hypergrad.errors import StudyError, unknown_name
 from hypergrad.samplers import SAMPLERS, Sampler
 from hypergrad.space import Space
 from hypergrad.study.checks import described, settings
+from hypergrad.study.earlier import chosen
+from hypergrad.study.history import History
 from hypergrad.study.store import Store, StudyRow
 from hypergrad.study.study import Study
-from hypergrad.study.trial import record
 
 __all__ = ["Summary", "load_study", "studies"]
 
@@ -33,7 +33,7 @@ class Summary:
         complete: number of complete trials.
         failed: number of failed trials.
         running: number of trials that run, or whose process died.
-        best: smallest finite value; None when there is none.
+        best: value of `Study.best`; None when there is none.
     """
 
     key: str
@@ -64,22 +64,22 @@ def studies(store: str | Path) -> list[Summary]:
 
 def _summary(store: Store, row: StudyRow) -> Summary:
     where = f"study {row.name!r} in {store.name}"
-    records = [record(each, where) for each in store.history(row.id)]
-    states = [each.state for each in records]
-    values = [each.value for each in records if each.state == "complete" and abs(each.value) < float("inf")]
     found = settings(row, store.name)
+    space = Space.from_json(found.space)
+    history = History.read(store.history(row.id), row.revision, where, space)
+    states = [each.state for each in history.records]
     return Summary(
         key=row.key,
         name=row.name,
         created=row.created,
         sampler=found.sampler["name"],
         seed=row.seed,
-        dimension=Space.from_json(found.space).dimension,
+        dimension=space.dimension,
         info=found.info,
         complete=states.count("complete"),
         failed=states.count("failed"),
         running=states.count("running"),
-        best=min(values, default=None),
+        best=history.records[history.best].value if history.best >= 0 else None,
     )
 
 
@@ -96,32 +96,12 @@ def load_study(store: str | Path, which: str | None = None) -> Study:
     """
     opened = Store(store, create=False)
     try:
-        row = _chosen(opened.studies(), which, opened.name)
+        row = chosen(opened.studies(), which, opened.name)
         found = settings(row, opened.name)
         return Study._stored(opened, row, Space.from_json(found.space), _sampler(found.sampler))
     except BaseException:
         opened.close()
         raise
-
-
-def _chosen(rows: list[StudyRow], which: str | None, store: str) -> StudyRow:
-    if not rows:
-        raise StudyError(f"{store} holds no study yet")
-    if which is None:
-        found = rows
-    else:
-        found = (
-            [row for row in rows if row.key == which]
-            or [row for row in rows if row.name == which]
-            or [row for row in rows if which and row.key.startswith(which)]
-        )
-    if not found:
-        names = dict.fromkeys(name for row in rows for name in (row.name, row.key))
-        raise StudyError(f"{store} has {unknown_name('study', str(which), names)}")
-    if len(found) > 1:
-        listed = ", ".join(f"{row.key} ({row.name})" for row in found)
-        raise StudyError(f"{store} has {len(found)} such studies; choose one by its key: {listed}")
-    return found[0]
 
 
 def _sampler(description: Mapping[str, Any]) -> Sampler | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from hypergrad.study.store import StudyRow
 __all__ = [
     "Settings",
     "amount",
+    "bounds",
     "canonical_gradient",
     "canonical_hparams",
     "check_arguments",
@@ -41,12 +42,16 @@ class Settings:
         sampler: `described`.
         seed: of the study.
         info: whatever its maker wants to remember; not compared.
+        constraints: largest feasible value of each black-box constraint, by name.
+        origins: a description of each earlier study, as `earlier.Origin`.
     """
 
     space: dict[str, Any]
     sampler: dict[str, Any]
     seed: int
     info: dict[str, Any]
+    constraints: dict[str, float] = dataclasses.field(default_factory=dict)
+    origins: list[dict[str, Any]] | None = None
 
 
 def number(value: Any, what: str) -> float:
@@ -107,9 +112,8 @@ def canonical_hparams(space: Space, hparams: Mapping[str, Any]) -> tuple[dict[st
             path, given = prefix + key, node.get(key, {})
             if isinstance(below, dict):
                 built[key] = conform(below, given, path + "/")
-            elif isinstance(
-                space.parameters.get(path), Float
-            ):  # the very number, not its way through the cube
+            elif isinstance(below, np.ndarray | float) and path in space.parameters:
+                # the very number, not its way through the cube
                 built[key] = np.array(given, np.float64) if np.ndim(below) else float(given)
             else:
                 built[key] = below
@@ -216,7 +220,14 @@ def settings(row: StudyRow, store: str) -> Settings:
         StoreError: the row is damaged.
     """
     try:
-        found = Settings(decode(row.space), decode(row.sampler), row.seed, decode(row.info))
+        found = Settings(
+            decode(row.space),
+            decode(row.sampler),
+            row.seed,
+            decode(row.info),
+            decode(row.constraints),
+            decode(row.origins),
+        )
         Space.from_json(found.space)
         _spelled(found.sampler)
         return found
@@ -234,7 +245,37 @@ def difference(stored: Settings, given: Settings) -> str | None:
         return f"the sampler {_spelled(stored.sampler)}, not {_spelled(given.sampler)}"
     if stored.seed != given.seed:
         return f"the seed {stored.seed}, not {given.seed}"
+    if stored.constraints != given.constraints or list(stored.constraints) != list(given.constraints):
+        return f"the constraints {_bounds(stored.constraints)}, not {_bounds(given.constraints)}"
+    if given.origins is not None:
+        was, now = ([origin["key"] for origin in each or ()] for each in (stored.origins, given.origins))
+        if was != now:
+            return f"the earlier studies {', '.join(was) or 'none'}, not {', '.join(now) or 'none'}"
     return None
+
+
+def _bounds(constraints: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} <= {bound!r}" for name, bound in constraints.items()) or "none"
+
+
+def bounds(given: Any, name: str) -> dict[str, float]:
+    """The constraints of a study as a dict of finite bounds, or a StudyError."""
+    what = f"the constraints of study {name!r}"
+    if isinstance(given, str) or not isinstance(given, Mapping | Iterable):
+        raise StudyError(
+            f"{what} are {given!r}, expected a list of names or a dict such as {{'latency': 0.3}}"
+        )
+    pairs = given.items() if isinstance(given, Mapping) else [(each, 0.0) for each in given]
+    found: dict[str, float] = {}
+    for each, bound in pairs:
+        if not isinstance(each, str) or not each:
+            raise StudyError(f"{what} hold {each!r}, expected a name such as 'latency'")
+        if each in found:
+            raise StudyError(f"{what} hold {each!r} twice")
+        found[each] = number(bound, f"the bound of the constraint {each!r}")
+        if not np.isfinite(found[each]):
+            raise StudyError(f"the bound of the constraint {each!r} is {bound!r}, expected a finite number")
+    return found
 
 
 def _space_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:

@@ -1,13 +1,13 @@
 """One trial: the objective called, whatever kind it is, and what came of it.
 
-An objective is a function of hparams that returns a number, a number and its gradient, or a training problem;
-or it is a training problem itself. Of a problem the value and the hypergradient are computed here.
+An objective is a function of hparams that returns a number, a number and its gradient, an `Outcome`, or a training
+problem; or it is a training problem itself. Of a problem the value and the hypergradient are computed here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -15,22 +15,12 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import RangeError, StudyError
+from hypergrad.study.told import Outcome
 from hypergrad.study.trial import Trial
 
-__all__ = ["Outcome", "evaluate", "is_problem"]
+__all__ = ["evaluate", "is_problem"]
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What `Study.tell` is told of a trial; see `Trial`."""
-
-    value: Any
-    gradient: Any = None
-    curve: Any = ()
-    metrics: dict[str, Any] = field(default_factory=dict)
-    stats: dict[str, Any] = field(default_factory=dict)
-    cost: float = 0.0
-    seconds: float = 0.0
+_EXPECTED = "expected a number, (number, gradient), an Outcome or a problem"
 
 
 def is_problem(thing: Any) -> bool:
@@ -42,7 +32,7 @@ def evaluate(objective: Any, trial: Trial, method: Any = None) -> Outcome:
     """The outcome of one trial.
 
     Args:
-        objective: a problem, or hparams -> number | (number, gradient tree) | problem; gets a copy of them.
+        objective: a problem, or hparams -> number | (number, gradient tree) | Outcome | problem; gets a copy of them.
         trial: which hparams, which seed, and whether the gradient is wanted of a problem.
         method: of the hypergradient; None: Auto().
 
@@ -54,12 +44,14 @@ def evaluate(objective: Any, trial: Trial, method: Any = None) -> Outcome:
     answer = objective if is_problem(objective) else _called(objective, hparams)
     if is_problem(answer):
         return _trained(answer, hparams, trial, method, started)
+    if isinstance(answer, Outcome):
+        spent = perf_counter() - started
+        return replace(answer, seconds=spent if answer.seconds is None else answer.seconds)
     value, gradient = answer, None
     if isinstance(answer, tuple):
         if len(answer) != 2:
             raise StudyError(
-                f"the objective returned a tuple of {len(answer)} for trial {trial.number}, "
-                "expected a number, (number, gradient) or a problem"
+                f"the objective returned a tuple of {len(answer)} for trial {trial.number}, {_EXPECTED}"
             )
         value, gradient = answer
     return Outcome(value, gradient, seconds=perf_counter() - started)
@@ -68,7 +60,7 @@ def evaluate(objective: Any, trial: Trial, method: Any = None) -> Outcome:
 def _called(objective: Callable[[Any], Any], hparams: dict[str, Any]) -> Any:
     answer = objective(hparams)
     if answer is None:
-        raise StudyError("the objective returned None, expected a number, (number, gradient) or a problem")
+        raise StudyError(f"the objective returned None, {_EXPECTED}")
     return answer
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hypergrad.errors import StudyError, nearest, unknown_name
-from hypergrad.parameters import Float
+from hypergrad.parameters import Discrete, Float
 from hypergrad.samplers.base import Record
 from hypergrad.samplers.surrogate import Surrogate
 from hypergrad.samplers.warping import Warp
@@ -108,11 +108,11 @@ def axis_of(space: Space, name: str, points: int, where: str) -> Axis:
     column = space.names.index(name)
     path = next(path for path, span in space.columns.items() if span.start <= column < span.stop)
     parameter = space.parameters[path]
-    if isinstance(parameter, Float):
+    if not isinstance(parameter, Discrete):
         units = np.linspace(0.0, 1.0, points)
         full = np.repeat(units[:, None], parameter.size, axis=1)
         values = tuple(float(np.reshape(parameter.from_unit(row), -1)[0]) for row in full)
-        kind = "log" if parameter.log else "logit" if parameter.logit else "linear"
+        kind = "log" if parameter.log else "logit" if getattr(parameter, "logit", False) else "linear"
         return Axis(name, kind, column, units, values)
     index = np.arange(parameter.count)
     if parameter.count > points and hasattr(parameter, "low"):
@@ -195,7 +195,8 @@ def _slope(space: Space, axis: Axis) -> np.ndarray:
     """d natural / d unit along a continuous axis, (n,)."""
     path = next(path for path, span in space.columns.items() if span.start <= axis.column < span.stop)
     parameter = space.parameters[path]
-    assert isinstance(parameter, Float)
+    if not isinstance(parameter, Float):
+        return np.full(len(axis.units), np.nan)
     found = [
         parameter.slope(np.full(parameter.shape, value) if parameter.shape else value)[0]
         for value in axis.values

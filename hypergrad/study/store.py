@@ -8,10 +8,11 @@ power failure; a kill between two system calls rolls back to the last commit whe
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -22,11 +23,12 @@ from hypergrad.errors import StoreError
 __all__ = ["HistoryRow", "Store", "StudyRow", "TrialRow"]
 
 _APPLICATION = 0x68796772  # "hygr" in the file's header
-_VERSION = 1
+_VERSION = 2
+_TABLES = ("schema.sql", "upgrade2.sql")  # of format 1, and what each later format adds
 
 
 class StudyRow(NamedTuple):
-    """A row of the table studies; space, sampler and info are JSON text."""
+    """A row of the table studies; space, sampler, info, constraints and origins are JSON text."""
 
     id: int
     key: str
@@ -37,6 +39,8 @@ class StudyRow(NamedTuple):
     seed: int
     info: str
     revision: int
+    constraints: str
+    origins: str
 
 
 class HistoryRow(NamedTuple):
@@ -49,6 +53,10 @@ class HistoryRow(NamedTuple):
     value: str | None
     cost: float
     note: str
+    noise: str | None = None
+    unit_gradient_noise: bytes | None = None
+    margins: bytes | None = None
+    margin_gradients: bytes | None = None
 
 
 class TrialRow(NamedTuple):
@@ -72,10 +80,17 @@ class TrialRow(NamedTuple):
     metrics: str
     stats: str
     curve: bytes
+    noise: str | None = None
+    unit_gradient_noise: bytes | None = None
+    margins: bytes | None = None
+    margin_gradients: bytes | None = None
+    gradient_noise: str | None = None
+    constraints: str | None = None
+    constraint_gradients: str | None = None
 
     @property
     def history(self) -> HistoryRow:
-        """The first columns."""
+        """The columns that a sampler needs."""
         return HistoryRow(*(getattr(self, name) for name in HistoryRow._fields))
 
 
@@ -138,9 +153,7 @@ class Store:
                 raise StoreError(f"{self.name} is empty, it holds no studies; check the path")
             with self.transaction() as connection:
                 if self._is_new():  # else another process was first
-                    schema = files("hypergrad.study").joinpath("schema.sql").read_text(encoding="utf-8")
-                    for statement in schema.split(";\n"):
-                        connection.execute(statement)
+                    _apply(connection, _TABLES)
                     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
         application = self.query("PRAGMA application_id")[0][0]
@@ -154,6 +167,23 @@ class Store:
                 f"{self.name} was written by a newer hypergrad (format {version}, this one reads "
                 f"{_VERSION}); upgrade hypergrad or choose another path"
             )
+        if version < _VERSION:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Add the columns and tables of later formats; the trials stay as they are."""
+        try:
+            with self.transaction() as connection:
+                ((version,),) = connection.execute(
+                    "PRAGMA user_version"
+                )  # another process may have been first
+                _apply(connection, _TABLES[version:])
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+        except StoreError as error:
+            raise StoreError(
+                f"{self.name} has the format of an earlier hypergrad and cannot be brought up to date: {error}; "
+                "use a copy that can be written"
+            ) from error
 
     def _is_new(self) -> bool:
         header = self.query("PRAGMA application_id")[0][0], self.query("PRAGMA user_version")[0][0]
@@ -216,20 +246,53 @@ class Store:
         return [StudyRow(*row) for row in self.query(f"SELECT {_STUDY} FROM studies ORDER BY id")]
 
     def add_study(
-        self, key: str, name: str, created: str, space: str, sampler: str, seed: int, info: str
+        self,
+        key: str,
+        name: str,
+        created: str,
+        space: str,
+        sampler: str,
+        seed: int,
+        info: str,
+        constraints: str = "{}",
+        origins: str = "[]",
+        earlier: Iterable[tuple[int, HistoryRow]] = (),
+        queue: Iterable[str] = (),
     ) -> StudyRow:
-        """The study of this key, made now if there is none."""
+        """The study of this key, made now if there is none.
+
+        Args:
+            earlier: (origin, trial) of earlier studies.
+            queue: hparams to try first.
+        """
         found = self.study(key)
         if found is None:
+            marks = ", ".join("?" * len(HistoryRow._fields))
             with self.transaction() as connection:
-                connection.execute(
-                    "INSERT INTO studies (key, name, created, space, sampler, seed, info) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-                    (key, name, created, space, sampler, seed, info),
+                made = connection.execute(
+                    "INSERT INTO studies (key, name, created, space, sampler, seed, info, constraints, origins) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                    (key, name, created, space, sampler, seed, info, constraints, origins),
                 )
+                if made.rowcount == 1:
+                    connection.executemany(
+                        f"INSERT INTO earlier (study, origin, {_HISTORY}) VALUES (?, ?, {marks})",
+                        [(made.lastrowid, origin, *row) for origin, row in earlier],
+                    )
+                    connection.executemany(
+                        "INSERT INTO queue (study, hparams) VALUES (?, ?)",
+                        [(made.lastrowid, hparams) for hparams in queue],
+                    )
             found = self.study(key)
             assert found is not None
         return found
+
+    def earlier(self, study: int) -> list[tuple[int, HistoryRow]]:
+        """(origin, trial) of the earlier studies' trials, in order."""
+        rows = self.query(
+            f"SELECT origin, {_HISTORY} FROM earlier WHERE study = ? ORDER BY origin, number", (study,)
+        )
+        return [(origin, HistoryRow(*row)) for origin, *row in rows]
 
     def revision(self, study: int) -> int:
         """How often the trials and the queue of a study were changed."""
@@ -306,6 +369,14 @@ class Store:
                     "run it again"
                 )
             yield connection
+
+
+def _apply(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+    """Execute the statements of files of this package."""
+    for name in names:
+        text = files("hypergrad.study").joinpath(name).read_text(encoding="utf-8")
+        for statement in re.sub(r"--.*", "", text).split(";"):
+            connection.execute(statement)
 
 
 def _close(connection: sqlite3.Connection, process: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,17 +15,20 @@ import numpy as np
 
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
+from hypergrad.samplers.asking import proposal as proposal_of
 from hypergrad.samplers.base import Proposal, Record, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
 from hypergrad.study import trial as trials_
 from hypergrad.study.codec import decode, encode
+from hypergrad.study.earlier import Origin, snapshot
 from hypergrad.study.history import History
 from hypergrad.study.insight import Insight
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, is_problem
 from hypergrad.study.stopping import StopRule, reason_to_stop, rules
 from hypergrad.study.store import Store, StudyRow, TrialRow
+from hypergrad.study.told import Outcome, completed
 from hypergrad.study.trial import Best, Trial
 
 if TYPE_CHECKING:
@@ -50,17 +53,24 @@ class Study(Insight):
         seed: of the sampler and of every inner training (common random numbers).
         key: identifies the study in the store; None: the name.
         info: a tree remembered with the study when it is made, read back as `info`.
+        constraints: names of black-box constraints that trials report, feasible where <= 0, or
+            ``{"latency": 0.3}``: feasible where <= 0.3. Trials tell them as `constraints` or as `metrics`.
+        earlier: studies, paths of files with one study, or pairs (path, key or name): their trials are copied when this
+            study is made, as far as they fit its space, to tell samplers where to look, and their best ones are tried
+            first. Never trials of this study. None: none, or for a stored study those it was made with.
 
     Attributes:
-        name, key, seed, space, sampler, info: as given; sampler None: one that hypergrad cannot rebuild.
+        name, key, seed, space, sampler, info, constraints: as given; sampler None: one that hypergrad cannot rebuild.
         store: path of the file; None: in memory.
         created: UTC, ISO 8601.
+        earlier: an `Origin` for each earlier study: how many of its trials fitted, and what did not.
         wait: seconds that a call waits while another process changes the study, before it raises; 0.0, may be set.
         stopped: why the last `optimize` of this object ended before its trials were spent, as a sentence; None: it did
             not.
 
     Raises:
-        StudyError: the store holds a study of this key with another space, sampler or seed.
+        StudyError: the store holds a study of this key with another space, sampler, seed, constraints or earlier
+            studies; or an earlier study that has nothing in common with the space.
         StoreError: the store cannot be used.
     """
 
@@ -73,6 +83,8 @@ class Study(Insight):
         seed: int = 0,
         key: str | None = None,
         info: Mapping[str, Any] | None = None,
+        constraints: Mapping[str, float] | Iterable[str] = (),
+        earlier: Sequence[Any] | None = None,
     ) -> None:
         checks.check_arguments(name, space, sampler, key)
         seed = checks.seed(seed)
@@ -80,7 +92,12 @@ class Study(Insight):
             from hypergrad.samplers import Gradient
 
             sampler = Gradient()
-        given = checks.Settings(space.to_json(), checks.described(sampler), seed, dict(info or {}))
+        bounds = checks.bounds(constraints, name)
+        prior = snapshot(() if earlier is None else earlier, space, bounds, f"study {name!r}")
+        origins = None if earlier is None else prior.origins
+        given = checks.Settings(
+            space.to_json(), checks.described(sampler), seed, dict(info or {}), bounds, origins
+        )
         info_text = encode(given.info, "info")
         opened = Store(store)
         try:
@@ -92,6 +109,10 @@ class Study(Insight):
                 sampler=encode(given.sampler),
                 seed=seed,
                 info=info_text,
+                constraints=encode(given.constraints),
+                origins=encode(prior.origins),
+                earlier=prior.rows,
+                queue=prior.best,
             )
             differs = checks.difference(checks.settings(row, opened.name), given)
             if differs is not None:
@@ -113,7 +134,8 @@ class Study(Insight):
 
     def _set_up(self, store: Store, row: StudyRow, space: Space, sampler: Sampler | None) -> None:
         self.name, self.key, self.seed, self.created = row.name, row.key, row.seed, row.created
-        self.info = checks.settings(row, store.name).info
+        settings = checks.settings(row, store.name)
+        self.info, self.constraints = settings.info, settings.constraints
         self.space, self.sampler = space, sampler
         self.store, self._store, self._id = store.path, store, row.id
         self._where = f"study {self.name!r} in {store.name}"
@@ -123,7 +145,9 @@ class Study(Insight):
         self._guard = threading.RLock()
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
-        self._history = History()
+        self.earlier = tuple(map(Origin.of, settings.origins or ()))
+        before = (trials_.record(each, self._where, k) for k, each in store.earlier(row.id))
+        self._history = History(space, tuple(before))
         self.stopped: str | None = None
 
     def close(self) -> None:
@@ -139,7 +163,8 @@ class Study(Insight):
     def _refresh(self) -> History:
         revision = self._store.revision(self._id)
         if revision != self._history.revision:
-            self._history = History.read(self._store.history(self._id), revision, self._where)
+            rows = self._store.history(self._id)
+            self._history = History.read(rows, revision, self._where, self.space, self._history.earlier)
         return self._history
 
     @contextmanager
@@ -195,7 +220,9 @@ class Study(Insight):
 
     @property
     def best(self) -> Best:
-        """The complete trial of the smallest finite value.
+        """The complete trial of the smallest finite value, the earliest of equals.
+
+        Only trials that are known to keep every constraint and, in a space with a `Fidelity`, ran at its `high`.
 
         Raises:
             StudyError: there is none yet.
@@ -203,10 +230,7 @@ class Study(Insight):
         with self._guard:
             known = self._refresh()
             if known.best < 0:
-                raise StudyError(
-                    f"{self._where} has no trial with a finite value among its {known.finished} finished "
-                    "ones; run more trials or widen the space"
-                )
+                raise known.no_best(self._where)
             found = known.ended.get(known.best) or self._read(known.best)
             known.ended[found.number] = found
             return Best(found.value, found.hparams, found.number, found)
@@ -289,13 +313,13 @@ class Study(Insight):
                 f"{self._where} was made with a sampler of your own; open it with Study(..., sampler=)"
             )
         number = len(self._history.records)
-        records, queue = tuple(self._history.records), self._store.queue(self._id)
+        records, queue = self._history.records, self._store.queue(self._id)
         if not queue and Admission(self.space, records).exhausted:
             raise ExhaustedError(
                 f"{self._where} has tried all {len(records)} configurations of its space, so there is nothing "
                 "left to ask for; widen the space in a study of another name"
             )
-        proposal = self.sampler.ask(self.space, records, seed=self.seed, number=number)
+        proposal = proposal_of(self.sampler, self.space, self._history.told, seed=self.seed, number=number)
         if queue:
             position, text = queue[0]
             hparams = decode(text)
@@ -322,6 +346,10 @@ class Study(Insight):
         value: Any,
         gradient: Mapping[str, Any] | None = None,
         *,
+        noise: float | None = None,
+        gradient_noise: Mapping[str, Any] | None = None,
+        constraints: Mapping[str, Any] | None = None,
+        constraint_gradients: Mapping[str, Any] | None = None,
         curve: Any = (),
         metrics: Mapping[str, Any] | None = None,
         stats: Mapping[str, Any] | None = None,
@@ -334,35 +362,22 @@ class Study(Insight):
             trial: what `ask` returned, or its number.
             value: outer loss; nan and inf say that training diverged: complete, but never the best.
             gradient: tree like the trial's hparams, natural units; missing and None leaves are unknown.
-            curve: inner loss a step; 200 evenly chosen points are kept.
-            metrics: further results: numbers, strings, arrays, nested.
-            stats: of the training.
-            cost: step evaluations.
-            seconds: wall time; None: the time since the trial was asked for.
+            noise, gradient_noise: standard errors of value and gradient.
+            constraints, constraint_gradients: of the study's black-box constraints, by name.
+            curve, metrics, stats, cost, seconds: as in `Outcome`; seconds None: the time since the trial was asked for.
 
         Raises:
             StudyError: an unknown or finished trial, a value that is no number, a gradient that does not fit.
             StoreError: the store cannot be written; the trial is still running.
         """
+        outcome = Outcome(
+            value, gradient, noise, gradient_noise, constraints or {}, constraint_gradients or {}, metrics or {},
+            cost, curve, stats or {}, seconds,
+        )  # fmt: skip
         with self._claimed():
             running = self._told(trial)
-            known = f"the gradient of trial {running.number}"
-            value = checks.number(value, f"the value of trial {running.number}")
-            tree, unit_gradient = checks.canonical_gradient(self.space, running.hparams, gradient, known)
-            return self._end(
-                replace(
-                    running,
-                    state="complete",
-                    value=value,
-                    gradient=tree,
-                    unit_gradient=unit_gradient,
-                    curve=checks.curve(curve, running.number),
-                    metrics=dict(metrics or {}),
-                    stats=dict(stats or {}),
-                    cost=checks.amount(cost, f"the cost of trial {running.number}"),
-                    seconds=_since(running.started) if seconds is None else checks.amount(seconds, "seconds"),
-                )
-            )
+            spent = _since(running.started)
+            return self._end(completed(running, outcome, self.space, self.constraints, spent))
 
     def fail(self, trial: Trial | int, error: str) -> Trial:
         """Store that a running trial has no value, and why; returns the trial as stored."""
@@ -413,7 +428,7 @@ class Study(Insight):
         ends early, `stopped` says why.
 
         Args:
-            objective: hparams -> number | (number, gradient tree) | problem; or a problem.
+            objective: hparams -> number | (number, gradient tree) | `Outcome` | problem; or a problem.
             trials: finished trials in the end, >= 0.
             method: of the hypergradient of a problem; None: Auto().
             seconds: wall time of this call, looked at between trials; None: no limit.

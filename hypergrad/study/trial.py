@@ -49,6 +49,13 @@ class Trial:
         versions: of hypergrad, numpy and python.
         note: of the sampler.
         error: why the trial failed.
+        noise: standard error of the value, in its unit; 0 when nobody told.
+        gradient_noise: tree like `gradient`, standard errors of its entries; None when nothing was told.
+        constraints: the study's black-box constraints by name, natural units; nan where unknown.
+        constraint_gradients: by name, a tree like `gradient`; empty when nothing is known.
+        unit_gradient_noise: (d,) standard errors of `unit_gradient`, nan where not told; None when nothing was told.
+        margins: (m,) by how much the constraints exceed their bounds, nan where unknown; None in a study without any.
+        margin_gradients: (m, d) d margin / d unit, nan where unknown; None when nothing is known.
     """
 
     number: int
@@ -69,16 +76,28 @@ class Trial:
     versions: dict[str, str] = field(default_factory=dict)
     note: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    noise: float = 0.0
+    gradient_noise: dict[str, Any] | None = None
+    constraints: dict[str, float] = field(default_factory=dict)
+    constraint_gradients: dict[str, Any] = field(default_factory=dict)
+    unit_gradient_noise: np.ndarray | None = None
+    margins: np.ndarray | None = None
+    margin_gradients: np.ndarray | None = None
 
     @property
     def finite(self) -> bool:
-        """Whether the trial is complete with a finite value, and so can be the best."""
+        """Whether the trial is complete with a finite value."""
         return self.state == "complete" and math.isfinite(self.value)
 
     @property
     def detached(self) -> bool:
         """Whether it was handed out by ``ask(detached=True)`` and runs until it is told, whatever process ends."""
         return self.state == "running" and bool(self.stats.get("detached", False))
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every black-box constraint of the study is known to hold; True in a study without any."""
+        return self.margins is None or bool((self.margins <= 0.0).all())
 
     @property
     def curve_steps(self) -> np.ndarray:
@@ -88,7 +107,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The complete trial of the smallest finite value; the earliest of equals.
+    """The best trial; see `Study.best`.
 
     Attributes:
         value: outer loss.
@@ -151,12 +170,11 @@ def ended_row(trial: Trial) -> TrialRow:
     curve, stats = np.asarray(trial.curve, np.float64).reshape(-1), dict(trial.stats)
     if curve.size:
         stats["curve_length"] = curve.size
-    known = trial.unit_gradient
     return TrialRow(
         number=trial.number,
         state=trial.state,
         unit=pack(trial.unit),
-        unit_gradient=None if known is None else pack(known),
+        unit_gradient=_packed(trial.unit_gradient),
         value=None if trial.state == "failed" else encode(trial.value),
         cost=trial.cost,
         note=encode(trial.note),
@@ -171,24 +189,42 @@ def ended_row(trial: Trial) -> TrialRow:
         metrics=encode(trial.metrics, "metrics"),
         stats=encode(stats, "stats"),
         curve=pack(curve[curve_positions(curve.size)]),
+        noise=encode(trial.noise) if trial.noise else None,
+        unit_gradient_noise=_packed(trial.unit_gradient_noise),
+        margins=_packed(trial.margins),
+        margin_gradients=_packed(trial.margin_gradients),
+        gradient_noise=None if trial.gradient_noise is None else encode(trial.gradient_noise),
+        constraints=encode(trial.constraints) if trial.constraints else None,
+        constraint_gradients=encode(trial.constraint_gradients) if trial.constraint_gradients else None,
     )
 
 
-def record(row: HistoryRow, where: str) -> Record:
-    """A row as samplers see it.
+def _packed(array: np.ndarray | None) -> bytes | None:
+    return None if array is None else pack(array)
+
+
+def record(row: HistoryRow, where: str, study: int = 0) -> Record:
+    """A row as samplers see it; `study` > 0: of an earlier study.
 
     Raises:
         StoreError: the row is damaged.
     """
     try:
+        unit = unpack(row.unit)
+        slopes = None if row.margin_gradients is None else unpack(row.margin_gradients)
         return Record(
             number=row.number,
-            unit=unpack(row.unit),
+            unit=unit,
             state=row.state,
             value=math.nan if row.value is None else float(decode(row.value)),
             gradient=None if row.unit_gradient is None else unpack(row.unit_gradient),
             note=decode(row.note),
             cost=row.cost,
+            noise=0.0 if row.noise is None else float(decode(row.noise)),
+            gradient_noise=None if row.unit_gradient_noise is None else unpack(row.unit_gradient_noise),
+            constraints=None if row.margins is None else unpack(row.margins),
+            constraint_gradients=None if slopes is None else slopes.reshape(-1, unit.size),
+            study=study,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
@@ -223,6 +259,15 @@ def trial(row: TrialRow, where: str) -> Trial:
             versions=decode(row.versions),
             note=dict(short.note),
             error=row.error,
+            noise=short.noise,
+            gradient_noise=None if row.gradient_noise is None else decode(row.gradient_noise),
+            constraints={} if row.constraints is None else decode(row.constraints),
+            constraint_gradients=(
+                {} if row.constraint_gradients is None else decode(row.constraint_gradients)
+            ),
+            unit_gradient_noise=short.gradient_noise,
+            margins=short.constraints,
+            margin_gradients=short.constraint_gradients,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
@@ -247,7 +292,8 @@ def _columns(node: Any, prefix: str) -> dict[str, Any]:
 
 
 def frame(trials: Iterable[Trial]) -> pandas.DataFrame:
-    """One row a trial: number, state, value, times, ``hparams/...``, ``gradient/...`` and ``metrics/...``."""
+    """One row a trial: number, state, value, times, ``hparams/...``, ``gradient/...``,
+    ``constraints/...`` and ``metrics/...``."""
     import pandas
 
     rows = []
@@ -263,6 +309,7 @@ def frame(trials: Iterable[Trial]) -> pandas.DataFrame:
         }
         row |= _columns(each.hparams, "hparams/")
         row |= _columns(each.gradient, "gradient/") if each.gradient is not None else {}
+        row |= _columns(each.constraints, "constraints/") if each.constraints else {}
         row |= _columns(each.metrics, "metrics/") if each.metrics else {}
         rows.append(row)
     return pandas.DataFrame(rows, columns=None if rows else ["number", "state", "value"])

@@ -54,7 +54,10 @@ def test_an_objective_may_spoil_its_hparams():
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (None, r"the objective returned None, expected a number, \(number, gradient\) or a problem"),
+        (
+            None,
+            r"the objective returned None, expected a number, \(number, gradient\), an Outcome or a problem",
+        ),
         ((1.0, {}, 3), "the objective returned a tuple of 3 for trial 0"),
         ("low", "the value of trial 0 is 'low'"),
         ((1.0, {"z": 1.0}), "the gradient of trial 0 names no hyperparameter 'z'"),

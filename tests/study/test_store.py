@@ -127,7 +127,7 @@ def test_a_newer_format_is_named(tmp_path):
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(
-        StoreError, match=r"written by a newer hypergrad \(format 99, this one reads 1\); upgrade"
+        StoreError, match=r"written by a newer hypergrad \(format 99, this one reads 2\); upgrade"
     ):
         Store(path)
 
