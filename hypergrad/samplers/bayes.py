@@ -78,13 +78,13 @@ class Bayes(Sampler):
         past, before = others(history, number), earlier(history)
         told = [r for r in past if r.state == "complete"]
         finite = [r for r in told if math.isfinite(r.value)]
-        first = 2 if by_study(before) else self._first(space)
-        if len(told) < first or len(finite) < 2 or not space.dimension:
-            found = proposal(Sobol(), space, past, seed=seed, number=number)
-            unit = at_start(space, found.unit, past)
-            return Proposal(unit, wants_gradient=self.gradients, note={**found.note, "phase": "start"})
+        few = 2 if by_study(before) else self._first(space)
+        if len(told) < few or len(finite) < 2 or not space.dimension:
+            return self._start(space, past, seed, number)
         rng = generator(seed, number)
         surrogate = Surrogate.of(space, past, gradients=self.gradients, rows=self.rows, earlier=before)
+        if surrogate.sources.heard < self._first(space):  # cheap trials or earlier studies have misled
+            return self._start(space, past, seed, number, full=True)
         unit, utility = surrogate.maximum(LogEI(surrogate.best), rng)
         if utility < math.log(_IDLE * surrogate.scale):
             found = proposal(Sobol(defaults_first=False), space, past, seed=seed, number=number)
@@ -108,6 +108,14 @@ class Bayes(Sampler):
                 yield Proposal(beside(space, unit, point), self.gradients, note)
 
         return Admission(space, past).first(candidates(), rng)
+
+    def _start(
+        self, space: Space, past: Sequence[Record], seed: int, number: int, full: bool = False
+    ) -> Proposal:
+        """The next point of the first trials; `full`: at full fidelity."""
+        found = proposal(Sobol(), space, past, seed=seed, number=number)
+        unit = found.unit if full else at_start(space, found.unit, past)
+        return Proposal(unit, wants_gradient=self.gradients, note={**found.note, "phase": "start"})
 
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """What the model expects there, or why it was not asked."""

@@ -5,12 +5,14 @@ relative to one at the target.
 
 Of the fidelities the one with the largest ::
 
-    cov(f(x, 1), f(x, z))² / (var f(x, z) + σ²) / c(z)
+    cov(f(x, 1), f(x, z))² / (var f(x, z) + σ²) / (c(z) + p [z < 1])
 
-runs: how much the trial is expected to lower the variance of f(x, 1), per cost. Near x, what a lower fidelity can tell
-is used up once it has been told, so a point that stays promising is tried at higher and higher ones; and where
-fidelities do not agree the target itself is the best buy. (The idea of information per cost: Swersky et al. 2013;
-BOCA, Kandasamy et al. 2017, and cost-aware knowledge gradient, Wu et al. 2019, choose the fidelity by other measures.)
+runs: how much the trial is expected to lower the variance of f(x, 1), per cost. To a cheap trial belongs the full one
+that must follow if x is as good as it looks: p is the probability that f(x, 1) is below the best so far. Near x, what a
+lower fidelity can tell is used up once it has been told, so a point that stays promising is tried at higher and higher
+ones; and where fidelities do not agree the target itself is the best buy. (The idea of information per cost: Swersky et
+al. 2013; BOCA, Kandasamy et al. 2017, and cost-aware knowledge gradient, Wu et al. 2019, choose the fidelity by other
+measures.)
 
 However cheap, lower fidelities get no more than the cost of one full trial before the next full one: the best trial at
 the target is never far behind, and where lower ones mislead, half of the budget at the worst is spent on them.
@@ -86,16 +88,22 @@ def beside(space: Space, unit: np.ndarray, point: np.ndarray) -> np.ndarray:
 def choose(surrogate: Surrogate, unit: np.ndarray, past: Sequence[Record]) -> np.ndarray:
     """`unit` (d,), a point at full fidelity, at the fidelity at which it is tried next."""
     space = surrogate.space
+    from scipy.special import ndtr
+
     assert space.fidelity is not None
     column = space.columns[space.fidelity].start
     cost = relative_cost(space, past)
     levels = np.repeat(unit[None], _LEVELS, axis=0)
     levels[:, column] = np.linspace(0.0, 1.0, _LEVELS)
     levels = np.unique(space.snap(levels), axis=0)  # the target comes last
-    _, covariance = surrogate.posterior.joint(*surrogate.sources.lift(levels))
+    if not surrogate.sources.lower:
+        return levels[-1]
+    mean, covariance = surrogate.posterior.joint(*surrogate.sources.lift(levels))
+    deviation = np.sqrt(np.maximum(covariance[-1, -1], 1e-300))
+    confirmed = float(ndtr((surrogate.best - mean[-1]) / deviation))
     prices = cost(levels[:, column])
     variance = np.diag(covariance) + surrogate.posterior.theta.noise
-    gain = covariance[-1] ** 2 / np.maximum(variance, 1e-300) / prices
-    gain = np.where(spent_below(space, past, cost) + prices > 1.0, -np.inf, gain)
-    gain[-1] = covariance[-1, -1] ** 2 / max(float(variance[-1]), 1e-300)
+    gain = covariance[-1] ** 2 / np.maximum(variance, 1e-300)
+    gain[:-1] /= prices[:-1] + confirmed
+    gain[:-1][spent_below(space, past, cost) + prices[:-1] > 1.0] = -np.inf
     return levels[int(np.argmax(gain))]

@@ -17,7 +17,8 @@ near-by x say at different sources, not from where each source happened to look.
 
 Gate: the values of this study, each predicted from all other points, by the joint model and by that of this study
 alone. Where the joint one is worse by more than 2 standard errors of the mean log density, the earlier studies are left
-out: a study that misleads (one of the negated objective, say) is soon found out.
+out: a study that misleads (one of the negated objective, say) is soon found out. The same for trials below full
+fidelity, by the values at full fidelity.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Sources:
         data: this study's observations first, in their order, then those of the earlier ones.
         priors: of the hyperparameters; None: the usual ones, as there is but one source.
         studies: K.
+        lower: whether trials below full fidelity say anything.
     """
 
     space: Space
@@ -63,6 +65,7 @@ class Sources:
     data: Observations
     priors: Priors | None
     studies: int
+    lower: bool = True
 
     @staticmethod
     def of(kernel: Kernel, space: Space, own: Observations, earlier: Sequence[Observations] = ()) -> Sources:
@@ -78,6 +81,14 @@ class Sources:
         matched = [each.scaled(0.0, 1.0 / _scale(kernel, theta, own, each)) for each in few]
         data = _joined(joint, [own, *matched])
         return Sources(space, joint, _levelled(joint, theta, space, data), priors, len(earlier))
+
+    @property
+    def heard(self) -> float:
+        """How many trials tell the model something: inf with earlier studies, else those of this study."""
+        if self.studies:
+            return math.inf
+        x = self.data.points.x
+        return len(x) if self.lower else int(np.sum(self.space.at_full(x)))
 
     def fitted(self, rows: int) -> Fit:
         """The process of this model; see `hypergrad.bayesopt.fit.fit`."""
@@ -95,7 +106,7 @@ class Sources:
 def joint(
     kernel: Kernel, space: Space, own: Observations, earlier: Sequence[Observations], rows: int
 ) -> tuple[Sources, Fit]:
-    """The model of this study and of the earlier ones, or of this one alone where the gate says so.
+    """The model of all sources, or of those that the gate lets in.
 
     Args:
         kernel: of the points of `space`.
@@ -104,20 +115,44 @@ def joint(
     """
     sources = Sources.of(kernel, space, own, earlier)
     model = sources.fitted(rows)
-    if not earlier or len(own) < _GATE_POINTS:
+    if earlier:
+        every = np.arange(len(own))
+        sources, model = _gated(sources, model, Sources.of(kernel, space, own), every, rows)
+    full = np.flatnonzero(space.at_full(own.points.x))
+    if len(full) < len(own):
+        kept = earlier if sources.studies else ()
+        alone = replace(Sources.of(kernel, space, _muted(own, full), kept), lower=False)
+        sources, model = _gated(sources, model, alone, full, rows)
+    return sources, model
+
+
+def _gated(
+    sources: Sources, model: Fit, fewer: Sources, points: np.ndarray, rows: int
+) -> tuple[Sources, Fit]:
+    """A model, or that of `fewer` sources where it predicts the values at these `points` better without doubt."""
+    if len(points) < _GATE_POINTS:
         return sources, model
-    alone = Sources.of(kernel, space, own)
-    without = alone.fitted(rows)
-    gain = _left_out(model, len(own)) - _left_out(without, len(own))
-    error = float(gain.std(ddof=1)) / math.sqrt(len(own))
-    return (alone, without) if float(gain.mean()) < -_GATE_ERRORS * error else (sources, model)
+    without = fewer.fitted(rows)
+    gain = _left_out(model, points) - _left_out(without, points)
+    error = float(gain.std(ddof=1)) / math.sqrt(len(points))
+    return (fewer, without) if float(gain.mean()) < -_GATE_ERRORS * error else (sources, model)
 
 
-def _left_out(model: Fit, count: int) -> np.ndarray:
-    """(count,) log density of the first values, each predicted without its own point."""
-    mean, variance = (each[:count] for each in model.posterior.leave_out())
+def _muted(data: Observations, kept: np.ndarray) -> Observations:
+    """The same points, of which all but those `kept` say nothing: noise beyond measure, no derivative."""
+    silent = np.ones(len(data), bool)
+    silent[kept] = False
+    values = np.where(silent, data.values[kept].mean(), data.values)
+    noise = np.where(silent, (1e3 * (float(np.ptp(values)) or 1.0)) ** 2, data.value_noise)
+    heard = data.keep(np.flatnonzero(~silent[data.rows.points]))
+    return replace(heard, values=values, value_noise=noise)
+
+
+def _left_out(model: Fit, points: np.ndarray) -> np.ndarray:
+    """Log density of the values at an index of points, each predicted without its own point."""
+    mean, variance = (each[points] for each in model.posterior.leave_out())
     return -0.5 * (
-        (model.posterior.data.values[:count] - mean) ** 2 / variance + np.log(2.0 * math.pi * variance)
+        (model.posterior.data.values[points] - mean) ** 2 / variance + np.log(2.0 * math.pi * variance)
     )
 
 
