@@ -41,6 +41,7 @@ class Problem(ABC):
         seed: of the instance.
         space: what is searched.
         differentiable: whether `evaluate` can return a gradient.
+        noisy: whether `evaluate` differs from `exact`.
         gradient_cost: of a value and its gradient, in runs, at least 1; 1 where there is none.
         optimum: f*, nan where nobody knows it.
         target: regret (or value, where f* is unknown) that counts as solved; nan: none.
@@ -50,6 +51,7 @@ class Problem(ABC):
     seed: int
     space: hg.Space
     differentiable: bool = False
+    noisy: bool = False
     gradient_cost: float = 1.0
     optimum: float = math.nan
     target: float = math.nan

@@ -79,7 +79,10 @@ def rosenbrock(x: np.ndarray) -> Pair:
 
 
 def levy(x: np.ndarray) -> Pair:
-    """sin^2(pi w_1) + sum_{i<d} (w_i - 1)^2 (1 + 10 sin^2(pi w_i + 1)) + (w_d - 1)^2 (1 + sin^2(2 pi w_d)), w = 1 + (x - 1)/4."""
+    """sin^2(pi w_1) + sum_{i<d} (w_i - 1)^2 (1 + 10 sin^2(pi w_i + 1)) + (w_d - 1)^2 (1 + sin^2(2 pi w_d)).
+
+    w = 1 + (x - 1) / 4.
+    """
     w = 1.0 + 0.25 * (x - 1.0)
     body, last = w[:-1], w[-1]
     wave = np.sin(np.pi * body + 1.0)

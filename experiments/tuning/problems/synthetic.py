@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from problems.base import Evaluation, Problem
-from problems.functions import FUNCTIONS
 
 import hypergrad as hg
+from problems.base import Evaluation, Problem
+from problems.functions import FUNCTIONS
 
 __all__ = ["SYNTHETIC", "Synthetic"]
 
@@ -33,6 +33,7 @@ class Synthetic(Problem):
     def __init__(self, function: str, seed: int, *, shifted: bool, noise: float = 0.0) -> None:
         self.name = function + ("_noisy" if noise else "") + ("_s" if shifted else "")
         self.seed, self.noise, self.target = seed, noise, 0.1 if noise else _TARGETS[function]
+        self.noisy = noise > 0.0
         self.function = FUNCTIONS[function]
         self.optimum = self.function.optimum
         low, high = np.array(self.function.low), np.array(self.function.high)

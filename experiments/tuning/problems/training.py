@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from problems.base import Evaluation, Problem
-from problems.data import breast_cancer, digits
 
 import hypergrad as hg
+from problems.base import Evaluation, Problem
+from problems.data import breast_cancer, digits
 
 __all__ = ["TRAINING", "Training"]
 
@@ -27,6 +27,9 @@ HIDDEN = 32
 
 class Training(Problem):
     """A bilevel problem as a problem of the benchmark.
+
+    Extras: test_loss and test_accuracy; step_evaluations, in training runs; where the gradient was asked for, trusted:
+    0 where it came with a warning, such as that training is chaotic.
 
     Attributes:
         problem: what is trained.
@@ -55,10 +58,8 @@ class Training(Problem):
         }
         if wants_gradient:
             extras["trusted"] = float(found.stats["trusted"])
-        # as a study does: a hypergradient that comes with a warning is noise
-        gradient = None if found.warnings else found.hypergradient
         cost = self.gradient_cost if wants_gradient else 1.0
-        return Evaluation(found.value, gradient, cost, extras)
+        return Evaluation(found.value, found.hypergradient, cost, extras)
 
 
 def _forward(params: Any, x: Any) -> Any:
