@@ -74,6 +74,11 @@ def missing(needs: tuple[str, str] | None) -> str | None:
     return f"{needs[0]} is not installed (pip install -e '.[peers]')"
 
 
+def budget_of(problem: str, options: argparse.Namespace) -> float:
+    """In runs."""
+    return BUDGETS[group_of(problem)] if options.budget is None else options.budget
+
+
 def planned(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
     """The jobs, seeds outermost so that what is there is balanced, and what is left out and why."""
     left: dict[str, None] = {}
@@ -84,7 +89,7 @@ def planned(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
             left[f"{problem} is left out: {reason}"] = None
             continue
         instance = load(problem, options.seeds[0])
-        budget = BUDGETS[group_of(problem)] if options.budget is None else options.budget
+        budget = budget_of(problem, options)
         for name in options.methods:
             reason = missing(METHODS[name].needs)
             if reason:
@@ -217,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{' '.join(map(str, job[:3]))}: {best:.5g}, {outcome['cpu_seconds']:.1f} s of CPU",
                 flush=True,
             )
-    full = [row for row in runs.rows.values() if options.budget in (None, row["budget"])]
+    full = [row for row in runs.rows.values() if row["budget"] == budget_of(row["problem"], options)]
     results = circumstances() | {"problems": summarise(full, RIVALS)}
     options.out.write_text(json.dumps(results, indent=1) + "\n")
     tables = markdown(results["problems"])

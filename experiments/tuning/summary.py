@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from problems import BUDGETS, PROBLEMS, group_of
+from problems import PROBLEMS
 
 __all__ = ["ACCOUNTINGS", "COSTS", "costs", "incumbents", "markdown", "summarise"]
 
@@ -40,7 +40,7 @@ def incumbents(run: Run, key: str = "exact") -> np.ndarray:
 
 
 def at(run: Run, cost: float, accounting: str, key: str = "exact") -> float:
-    """f_c; nan when the run has not begun, or was stopped earlier than its budget says."""
+    """f_c; the last there is where the space was exhausted, nan where the first evaluation cost more."""
     within = costs(run, accounting) <= cost
     return float(incumbents(run, key)[within][-1]) if within.any() else float("nan")
 
@@ -69,14 +69,15 @@ def _optima(runs: Sequence[Run]) -> dict[int, float]:
     return found
 
 
-def _checkpoints(problem: str) -> list[int]:
-    return [cost for cost in COSTS if cost <= BUDGETS[group_of(problem)]]
+def _checkpoints(budget: float) -> list[int]:
+    return [cost for cost in COSTS if cost <= budget]
 
 
 def summarise(runs: Sequence[Run], rivals: Sequence[str]) -> dict[str, Any]:
     """Rows of the tables.
 
     Args:
+        runs: those of a problem have the same budget.
         rivals: methods whose best final median is the level that all are asked to reach, where there is no target.
     """
     problems: dict[str, Any] = {}
@@ -88,7 +89,7 @@ def summarise(runs: Sequence[Run], rivals: Sequence[str]) -> dict[str, Any]:
         known = of_problem[0]["optimum"] is not None
         methods = list(dict.fromkeys(run["method"] for run in of_problem))
         by_method = {name: [run for run in of_problem if run["method"] == name] for name in methods}
-        final = BUDGETS[group_of(problem)]
+        final = of_problem[0]["budget"]
         finals = {
             name: float(np.median([at(run, final, "measured") for run in by_method[name]]))
             for name in methods
@@ -100,8 +101,8 @@ def summarise(runs: Sequence[Run], rivals: Sequence[str]) -> dict[str, Any]:
             rows[name] = {
                 "seeds": sorted(run["seed"] for run in found),
                 "dimension": found[0]["dimension"],
-                **{a: _curve(found, a, optima if known else {}, problem) for a in ACCOUNTINGS},
-                "normalised_regret": _normalised(found, by_method.get("random", []), optima, problem),
+                **{a: _curve(found, a, optima if known else {}, final) for a in ACCOUNTINGS},
+                "normalised_regret": _normalised(found, by_method.get("random", []), optima, final),
                 "reaching": {a: _reaching(found, a, level, optima, known) for a in ACCOUNTINGS},
                 "ask_tell_seconds": float(f"{np.mean([np.mean(run['asking']) for run in found]):.3g}"),
                 "cpu_seconds": round(sum(run["cpu_seconds"] for run in found), 1),
@@ -109,6 +110,7 @@ def summarise(runs: Sequence[Run], rivals: Sequence[str]) -> dict[str, Any]:
                 "notes": _notes(found),
             }
         problems[problem] = {
+            "budget": final,
             "regret": known,
             "level": of_problem[0]["target"] if known else (level if np.isfinite(level) else None),
             "methods": rows,
@@ -117,11 +119,11 @@ def summarise(runs: Sequence[Run], rivals: Sequence[str]) -> dict[str, Any]:
 
 
 def _curve(
-    found: Sequence[Run], accounting: str, optima: Mapping[int, float], problem: str
+    found: Sequence[Run], accounting: str, optima: Mapping[int, float], budget: float
 ) -> dict[str, Any]:
     """Quartiles over seeds at each cost: of f_c, or of f_c - f* where that is known, and of what is beside."""
     out: dict[str, Any] = {}
-    for cost in _checkpoints(problem):
+    for cost in _checkpoints(budget):
         entry = {
             "value": _quartiles(at(run, cost, accounting) - optima.get(run["seed"], 0.0) for run in found)
         }
@@ -133,11 +135,11 @@ def _curve(
 
 
 def _normalised(
-    found: Sequence[Run], random: Sequence[Run], optima: Mapping[int, float], problem: str
+    found: Sequence[Run], random: Sequence[Run], optima: Mapping[int, float], budget: float
 ) -> dict[str, float]:
     """(f_c - f*) / (median of random's f_c - f*), clipped to [0, 1], mean over seeds."""
     out = {}
-    for cost in _checkpoints(problem):
+    for cost in _checkpoints(budget):
         spread = [at(run, cost, "measured") - optima[run["seed"]] for run in random]
         if not spread or not np.median(spread) > 0.0:
             continue
@@ -179,7 +181,7 @@ def markdown(problems: Mapping[str, Any]) -> str:
     for problem, entry in problems.items():
         what = "regret" if entry["regret"] else "ln validation loss"
         level = entry["level"]
-        points = [str(cost) for cost in _checkpoints(problem)]
+        points = [str(cost) for cost in _checkpoints(entry["budget"])]
         test = any("test_loss" in row["measured"][points[-1]] for row in entry["methods"].values())
         goal = (
             "" if level is None else f"; the level is {'a regret of ' if entry['regret'] else ''}{level:.4g}"
