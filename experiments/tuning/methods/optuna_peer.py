@@ -79,19 +79,20 @@ def search(kind: str, session: Session) -> None:
     problem = session.problem
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Clip non-finite values", UserWarning)  # inf, as announced above
         sampler = getattr(optuna.samplers, kind)(seed=session.seed)
         study = optuna.create_study(sampler=sampler)
-    for unit in design(problem, session.seed):
-        study.enqueue_trial(_to_optuna(problem, unit))
-    distributions = _distributions(problem)
-    while True:
-        trial = study.ask(distributions)
-        found = session.evaluate(problem.space.from_unit(_to_unit(problem, trial.params)))
-        if math.isnan(found.value):
-            session.note("diverged")
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, found.value)
+        for unit in design(problem, session.seed):
+            study.enqueue_trial(_to_optuna(problem, unit))
+        distributions = _distributions(problem)
+        while True:
+            trial = study.ask(distributions)
+            found = session.evaluate(problem.space.from_unit(_to_unit(problem, trial.params)))
+            if math.isnan(found.value):
+                session.note("diverged")
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                study.tell(trial, found.value)
 
 
 OPTUNA = {

