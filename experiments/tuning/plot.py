@@ -77,7 +77,13 @@ def main() -> None:
         handles = {}
         for panel in panels.flat:
             handles |= dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(2 * shape[1], len(handles)), fontsize=8)
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=min(2 * shape[1], len(handles)),
+            fontsize=8,
+        )
         for suffix in ("svg", "png"):
             figure.savefig(path.with_name(f"curves-{group}.{suffix}"), dpi=130)
         plt.close(figure)

@@ -194,6 +194,10 @@ def test_incumbents_and_costs(tuning):
     np.testing.assert_array_equal(summary.incumbents(run), [np.nan, 2.5, 2.5, 1.5])
     assert summary.at(run, 7.9, "measured") == 2.5
     assert summary.at(run, 8.0, "measured") == 1.5
+    assert summary.at(run, 10.0, "measured") == 1.5  # another value and gradient would not have fitted
+    assert np.isnan(summary.at(run, 0.5, "measured"))
+    assert np.isnan(summary.at(run, 5.0, "unit"))
+    assert summary.at({**run, "notes": {"exhausted": 1}}, 5.0, "unit") == 1.5
     assert summary.reached(run, 1.5, "measured") == 8.0
     assert summary.reached(run, 1.4, "measured") == np.inf
 
