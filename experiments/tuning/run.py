@@ -32,7 +32,10 @@ from summary import markdown, summarise
 HERE = Path(__file__).parent
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 SMOKE = ("branin_s", "digits6")
-RIVALS = ("random", "sobol", *PEERS)  # the best of them sets the level that others are asked to reach
+RIVALS = {  # the best of them sets a level that all are asked to reach
+    "without gradients": ["random", "sobol", *(name for name, peer in PEERS.items() if not peer.gradients)],
+    "with gradients": [name for name, peer in PEERS.items() if peer.gradients],
+}
 
 Job = tuple[str, str, int, float]  # problem, method, seed, budget
 

@@ -77,12 +77,13 @@ def _checkpoints(budget: float) -> list[int]:
     return [cost for cost in COSTS if cost <= budget]
 
 
-def summarise(runs: Sequence[Run], rivals: Sequence[str]) -> dict[str, Any]:
+def summarise(runs: Sequence[Run], rivals: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Rows of the tables.
 
     Args:
         runs: those of a problem have the same budget.
-        rivals: methods whose best final median is the level that all are asked to reach, where there is no target.
+        rivals: name of a level -> methods; where f* is unknown the level is the best of their final medians, of those
+            that were run on most seeds.
     """
     problems: dict[str, Any] = {}
     for problem in PROBLEMS:
@@ -90,36 +91,57 @@ def summarise(runs: Sequence[Run], rivals: Sequence[str]) -> dict[str, Any]:
         if not of_problem:
             continue
         optima = _optima(of_problem)
-        known = of_problem[0]["optimum"] is not None
-        methods = list(dict.fromkeys(run["method"] for run in of_problem))
-        by_method = {name: [run for run in of_problem if run["method"] == name] for name in methods}
-        final = of_problem[0]["budget"]
-        finals = {
-            name: float(np.median([at(run, final, "measured") for run in by_method[name]]))
-            for name in methods
-            if name in rivals
-        }
-        level = min(finals.values(), default=float("nan"))
+        budget, known, target = (of_problem[0][key] for key in ("budget", "optimum", "target"))
+        by_method: dict[str, list[Run]] = {}
+        for run in sorted(of_problem, key=lambda run: run["seed"]):
+            by_method.setdefault(run["method"], []).append(run)
+        levels = _levels(by_method, rivals, budget) if known is None else {}
         rows = {}
         for name, found in by_method.items():
+            reaching = {level: _overtaking(found, *rival) for level, rival in levels.items()}
+            if target is not None:
+                reaching["target"] = _reaching(found, target, optima)
             rows[name] = {
-                "seeds": sorted(run["seed"] for run in found),
+                "seeds": [run["seed"] for run in found],
                 "dimension": found[0]["dimension"],
-                **{a: _curve(found, a, optima if known else {}, final) for a in ACCOUNTINGS},
-                "normalised_regret": _normalised(found, by_method.get("random", []), optima, final),
-                "reaching": {a: _reaching(found, a, level, optima, known) for a in ACCOUNTINGS},
+                **{a: _curve(found, a, {} if known is None else optima, budget) for a in ACCOUNTINGS},
+                "normalised_regret": _normalised(found, by_method.get("random", []), optima, budget),
+                "reaching": reaching,
                 "ask_tell_seconds": float(f"{np.mean([_asking(run) for run in found]):.3g}"),
                 "cpu_seconds": round(sum(run["cpu_seconds"] for run in found), 1),
                 "evaluations": float(np.median([len(run["values"]) for run in found])),
                 "notes": _notes(found),
             }
         problems[problem] = {
-            "budget": final,
-            "regret": known,
-            "level": of_problem[0]["target"] if known else (level if np.isfinite(level) else None),
+            "budget": budget,
+            "regret": known is not None,
+            "target": target,
+            "levels": {
+                name: {"value": float(f"{value:.6g}"), "method": rival[0]["method"]}
+                for name, (value, rival) in levels.items()
+            },
             "methods": rows,
         }
     return problems
+
+
+def _levels(
+    by_method: Mapping[str, Sequence[Run]], rivals: Mapping[str, Sequence[str]], budget: float
+) -> dict[str, tuple[float, Sequence[Run]]]:
+    """Of each level the best final median, and the runs of the method whose it is."""
+    levels = {}
+    for level, names in rivals.items():
+        there = [by_method[name] for name in names if name in by_method]
+        most = max(map(len, there), default=0)
+        finals = [
+            (float(np.median([at(run, budget, "measured") for run in found])), found)
+            for found in there
+            if len(found) == most
+        ]
+        finals = [pair for pair in finals if np.isfinite(pair[0])]
+        if finals:
+            levels[level] = min(finals, key=lambda pair: pair[0])
+    return levels
 
 
 def _curve(
@@ -152,19 +174,27 @@ def _normalised(
     return out
 
 
-def _reaching(
-    found: Sequence[Run], accounting: str, level: float, optima: Mapping[int, float], known: bool
-) -> dict[str, Any]:
-    """Median cost over all seeds to the level, None when fewer than half reach it; and how many do."""
-    goals = [
-        optima[run["seed"]] + run["target"] if known and run["target"] is not None else level for run in found
-    ]
-    if known and found[0]["target"] is None:
-        return {"cost": None, "share": None}
-    spent = [reached(run, goal, accounting) for run, goal in zip(found, goals, strict=True)]
-    middle = float(np.quantile(spent, 0.5, method="higher"))
-    share = f"{sum(np.isfinite(spent))}/{len(spent)}"
-    return {"cost": middle if np.isfinite(middle) else None, "share": share}
+def _reaching(found: Sequence[Run], target: float, optima: Mapping[int, float]) -> dict[str, Any]:
+    """Median over all seeds of the cost to a regret, None where half of them or more never get there; how many do."""
+    out: dict[str, Any] = {}
+    for accounting in ACCOUNTINGS:
+        spent = [reached(run, optima[run["seed"]] + target, accounting) for run in found]
+        middle = float(np.median(spent)) if np.isfinite(spent).sum() * 2 > len(spent) else None
+        out |= {accounting: middle, "share": f"{sum(np.isfinite(spent))}/{len(spent)}"}
+    return out
+
+
+def _overtaking(found: Sequence[Run], level: float, rival: Sequence[Run]) -> dict[str, Any]:
+    """Cost at which the median over seeds of f_c is at most the level; and on how many instances the method ends at or
+    below the rival."""
+    out: dict[str, Any] = {}
+    for accounting in ACCOUNTINGS:
+        grid = np.unique(np.concatenate([costs(run, accounting) for run in found]))
+        hits = [cost for cost in grid if np.median([at(run, cost, accounting) for run in found]) <= level]
+        out[accounting] = float(hits[0]) if hits else None
+    ends = {run["seed"]: at(run, run["budget"], "measured") for run in rival}
+    pairs = [at(run, run["budget"], "measured") <= ends[run["seed"]] for run in found if run["seed"] in ends]
+    return out | {"share": f"{sum(pairs)}/{len(pairs)}"}
 
 
 def _asking(run: Run) -> float:
@@ -186,41 +216,38 @@ def _text(value: float | None) -> str:
 
 def markdown(problems: Mapping[str, Any]) -> str:
     """The tables."""
-    lines: list[str] = []
-    for problem, entry in problems.items():
-        what = "regret" if entry["regret"] else "ln validation loss"
-        level = entry["level"]
-        points = [str(cost) for cost in _checkpoints(entry["budget"])]
-        test = any("test_loss" in row["measured"][points[-1]] for row in entry["methods"].values())
-        goal = (
-            "" if level is None else f"; the level is {'a regret of ' if entry['regret'] else ''}{level:.4g}"
-        )
-        lines += [f"### {problem}: {what}, median over seeds{goal}", ""]
-        head = ["method", "seeds", *(f"at {p}" for p in points)]
-        head += ["test loss", "test accuracy"] if test else []
-        head += [
-            "level reached after",
-            "in seeds",
-            "v+g as 1: after",
-            "normalised regret",
-            "ask + tell, CPU s",
-        ]
-        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        last = points[-1]
+    return "\n".join(line for name, entry in problems.items() for line in _table(name, entry))
 
-        def final(row: Mapping[str, Any], last: str = last) -> float:
-            value = row["measured"][last]["value"][1]
-            return float("inf") if value is None else value
 
-        for name, row in sorted(entry["methods"].items(), key=lambda pair: final(pair[1])):
-            cells = [name, str(len(row["seeds"]))]
-            cells += [_text(row["measured"][p]["value"][1]) for p in points]
-            if test:
-                cells += [_text(row["measured"][last][key][1]) for key in ("test_loss", "test_accuracy")]
-            reaching = row["reaching"]
-            cells += [_text(reaching["measured"]["cost"]) or "-", reaching["measured"]["share"] or ""]
-            cells += [_text(reaching["unit"]["cost"]) or "-"]
-            cells += [_text(row["normalised_regret"].get(last)), _text(row["ask_tell_seconds"])]
-            lines.append("| " + " | ".join(cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
+def _table(problem: str, entry: Mapping[str, Any]) -> list[str]:
+    """Lines of one problem, the best final median first."""
+    points = [str(cost) for cost in _checkpoints(entry["budget"])]
+    last = points[-1]
+
+    def final(row: Mapping[str, Any]) -> float:
+        value = row["measured"][last]["value"][1]
+        return float("inf") if value is None else value
+
+    goals = {name: f"{level['method']}'s {level['value']:.4g}" for name, level in entry["levels"].items()}
+    if entry["target"] is not None:
+        goals["target"] = f"a regret of {entry['target']:g}"
+    test = any("test_loss" in row["measured"][last] for row in entry["methods"].values())
+    head = ["method", "seeds", *(f"at {p}" for p in points)]
+    head += ["test loss", "test accuracy"] if test else []
+    for goal in goals.values():
+        head += [f"{goal} after", "v+g as 1", "seeds"]
+    head += ["normalised regret", "ask + tell, CPU s"]
+    what = "regret" if entry["regret"] else "ln validation loss"
+    lines = [f"### {problem}: {what}, median over seeds", "", "| " + " | ".join(head) + " |"]
+    lines.append("|" + "---|" * len(head))
+    for name, row in sorted(entry["methods"].items(), key=lambda pair: final(pair[1])):
+        cells = [name, str(len(row["seeds"]))]
+        cells += [_text(row["measured"][p]["value"][1]) for p in points]
+        if test:
+            cells += [_text(row["measured"][last][key][1]) for key in ("test_loss", "test_accuracy")]
+        for goal in goals:
+            reaching = row["reaching"][goal]
+            cells += [_text(reaching[a]) or "-" for a in ACCOUNTINGS] + [reaching["share"]]
+        cells += [_text(row["normalised_regret"].get(last)), _text(row["ask_tell_seconds"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
