@@ -8,7 +8,7 @@ import pytest
 import hypergrad as hg
 from hypergrad.errors import SpaceError
 from hypergrad.samplers import Bayes, Record
-from hypergrad.samplers.bayes import kernel_of, observations, warp
+from hypergrad.samplers.surrogate import kernel_of, observations, warp
 from hypergrad.space import Categorical, Float, Int, Space
 
 A = np.array(
