@@ -226,3 +226,44 @@ def test_a_diverged_run_does_not_stop_a_method(tuning):
             method.run(session)
         assert len(session.values) == 14, name
         assert np.nanmin(session.values) < 0.05, name
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "lbfgs-raw"])
+def test_every_descent_starts_elsewhere(tuning, name):
+    methods, base = tuning["methods"], tuning["problems"]
+    seen = []
+
+    class Flat(base.Problem):
+        name, seed, differentiable = "flat", 0, True
+        space = hg.Space(x=hg.Float(0.0, 1.0, shape=(3,)))
+
+        def evaluate(self, hparams, wants_gradient=True, draw=0):
+            seen.append(tuple(hparams["x"]))
+            return base.Evaluation(1.0, {"x": np.zeros(3)}, 1.0)
+
+    session = methods.Session(Flat(), 0, 8.0)
+    with pytest.raises(methods.Spent):
+        methods.METHODS[name].run(session)
+    assert seen[0] == (0.5, 0.5, 0.5)
+    assert len(set(seen)) == 8
+    assert session.notes["converged"] == 8
+
+
+def test_only_lbfgs_raw_follows_a_gradient_that_came_with_a_warning(tuning):
+    methods, base = tuning["methods"], tuning["problems"]
+
+    class Doubtful(base.Problem):
+        name, seed, differentiable = "doubtful", 0, True
+        space = hg.Space(x=hg.Float(0.0, 1.0, shape=(2,)))
+
+        def evaluate(self, hparams, wants_gradient=True, draw=0):
+            x = hparams["x"]
+            return base.Evaluation(float(((x - 0.4) ** 2).sum()), {"x": 2 * (x - 0.4)}, 1.0, {"trusted": 0.0})
+
+    best = {}
+    for name in ("lbfgs", "lbfgs-raw"):
+        session = methods.Session(Doubtful(), 0, 4.0)
+        with pytest.raises(methods.Spent):
+            methods.METHODS[name].run(session)
+        best[name] = min(session.values)
+    assert best["lbfgs-raw"] < 1e-12 < best["lbfgs"]

@@ -10,5 +10,5 @@ from methods.own import OWN
 
 __all__ = ["METHODS", "PEERS", "Method", "Session", "Spent"]
 
-PEERS: dict[str, Method] = {**OPTUNA, "botorch-logei": BOTORCH, "lbfgs": LBFGS}
+PEERS: dict[str, Method] = {**OPTUNA, "botorch-logei": BOTORCH, **LBFGS}
 METHODS: dict[str, Method] = {**OWN, **PEERS}
