@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from summary import ACCOUNTINGS, costs, incumbents
 
 HERE = Path(__file__).parent
 _AXIS = {"measured": "runs, value + gradient as measured", "unit": "evaluations, value + gradient as 1"}
-_STEPS = 200  # points of a curve
+_STEPS = 120  # points of a curve
 Run = Mapping[str, Any]
 
 
@@ -33,16 +34,17 @@ def steps(run: Run, grid: np.ndarray, accounting: str, key: str) -> np.ndarray:
 
 
 def draw(axes: Any, runs: Sequence[Run], methods: Sequence[str], accounting: str, key: str) -> None:
-    """One panel."""
+    """One panel; dotted is a method that was not run on all instances."""
     grid = np.linspace(1.0, runs[0]["budget"], _STEPS)
-    for method in dict.fromkeys(run["method"] for run in runs):
+    seeds = Counter(run["method"] for run in runs)
+    for method in seeds:
         colour = f"C{methods.index(method) % 10}"
-        line = "-" if methods.index(method) < 10 else "--"
+        line = ":" if seeds[method] < max(seeds.values()) else "-" if methods.index(method) < 10 else "--"
         table = np.stack([steps(run, grid, accounting, key) for run in runs if run["method"] == method])
         known = ~np.isnan(table).any(axis=0)
         low, middle, high = np.quantile(table[:, known], [0.25, 0.5, 0.75], axis=0)
         axes.plot(grid[known], middle, line, color=colour, label=method, linewidth=1.2)
-        axes.fill_between(grid[known], low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.fill_between(grid[known], low, high, color=colour, alpha=0.12, linewidth=0, rasterized=True)
     if runs[0]["optimum"] is not None and key == "exact":
         axes.set_yscale("log")
     axes.set_xlabel(_AXIS[accounting], fontsize=8)
@@ -50,6 +52,7 @@ def draw(axes: Any, runs: Sequence[Run], methods: Sequence[str], accounting: str
 
 
 def main() -> None:
+    plt.rcParams["svg.fonttype"] = "none"
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "runs.jsonl"
     runs = [json.loads(line) for line in path.read_text().splitlines()]
     methods = list(dict.fromkeys(run["method"] for run in runs))

@@ -98,7 +98,7 @@ def summarise(runs: Sequence[Run], rivals: Mapping[str, Sequence[str]]) -> dict[
         levels = _levels(by_method, rivals, budget) if known is None else {}
         rows = {}
         for name, found in by_method.items():
-            reaching = {level: _overtaking(found, *rival) for level, rival in levels.items()}
+            reaching = {level: _overtaking(found, rival) for level, (_, rival) in levels.items()}
             if target is not None:
                 reaching["target"] = _reaching(found, target, optima)
             rows[name] = {
@@ -184,17 +184,21 @@ def _reaching(found: Sequence[Run], target: float, optima: Mapping[int, float]) 
     return out
 
 
-def _overtaking(found: Sequence[Run], level: float, rival: Sequence[Run]) -> dict[str, Any]:
-    """Cost at which the median over seeds of f_c is at most the level; and on how many instances the method ends at or
-    below the rival."""
+def _overtaking(found: Sequence[Run], rival: Sequence[Run]) -> dict[str, Any]:
+    """Cost at which the median over seeds of f_c is at most the rival's final one, both on the instances that both
+    were run on; and on how many of these the method ends at or below the rival."""
+    ends = {run["seed"]: at(run, run["budget"], "measured") for run in rival}
+    common = [run for run in found if run["seed"] in ends]
+    if not common:
+        return {**dict.fromkeys(ACCOUNTINGS), "share": "0/0"}
+    level = float(np.median([ends[run["seed"]] for run in common]))
     out: dict[str, Any] = {}
     for accounting in ACCOUNTINGS:
-        grid = np.unique(np.concatenate([costs(run, accounting) for run in found]))
-        hits = [cost for cost in grid if np.median([at(run, cost, accounting) for run in found]) <= level]
+        grid = np.unique(np.concatenate([costs(run, accounting) for run in common]))
+        hits = [cost for cost in grid if np.median([at(run, cost, accounting) for run in common]) <= level]
         out[accounting] = float(hits[0]) if hits else None
-    ends = {run["seed"]: at(run, run["budget"], "measured") for run in rival}
-    pairs = [at(run, run["budget"], "measured") <= ends[run["seed"]] for run in found if run["seed"] in ends]
-    return out | {"share": f"{sum(pairs)}/{len(pairs)}"}
+    wins = [at(run, run["budget"], "measured") <= ends[run["seed"]] for run in common]
+    return out | {"share": f"{sum(wins)}/{len(wins)}"}
 
 
 def _asking(run: Run) -> float:
@@ -220,13 +224,15 @@ def markdown(problems: Mapping[str, Any]) -> str:
 
 
 def _table(problem: str, entry: Mapping[str, Any]) -> list[str]:
-    """Lines of one problem, the best final median first."""
+    """Lines of one problem, the best final median first; last, with a star, methods that were not run on all seeds."""
     points = [str(cost) for cost in _checkpoints(entry["budget"])]
     last = points[-1]
 
-    def final(row: Mapping[str, Any]) -> float:
+    most = max(len(row["seeds"]) for row in entry["methods"].values())
+
+    def final(row: Mapping[str, Any]) -> tuple[int, float]:
         value = row["measured"][last]["value"][1]
-        return float("inf") if value is None else value
+        return -len(row["seeds"]), float("inf") if value is None else value
 
     goals = {name: f"{level['method']}'s {level['value']:.4g}" for name, level in entry["levels"].items()}
     if entry["target"] is not None:
@@ -241,7 +247,8 @@ def _table(problem: str, entry: Mapping[str, Any]) -> list[str]:
     lines = [f"### {problem}: {what}, median over seeds", "", "| " + " | ".join(head) + " |"]
     lines.append("|" + "---|" * len(head))
     for name, row in sorted(entry["methods"].items(), key=lambda pair: final(pair[1])):
-        cells = [name, str(len(row["seeds"]))]
+        seeds = len(row["seeds"])
+        cells = [name, str(seeds) if seeds == most else f"{seeds}*"]
         cells += [_text(row["measured"][p]["value"][1]) for p in points]
         if test:
             cells += [_text(row["measured"][last][key][1]) for key in ("test_loss", "test_accuracy")]
