@@ -33,6 +33,9 @@ class Request:
     seed: int
     store: Path
     sampler: str
+    target_value: float | None = None
+    patience: int | None = None
+    tolerance: float | None = None
 
     @property
     def total(self) -> int | None:
@@ -40,6 +43,20 @@ class Request:
         if self.trials is not None:
             return self.trials
         return DEFAULT_TRIALS if self.seconds is None else None
+
+    @property
+    def stop(self) -> list[Any]:
+        """The stop rules asked for, the cheap ones first."""
+        from hypergrad.study import ExpectedImprovementBelow, Patience, Target
+
+        found: list[Any] = []
+        if self.target_value is not None:
+            found.append(Target(self.target_value))
+        if self.patience is not None:
+            found.append(Patience(self.patience))
+        if self.tolerance is not None:
+            found.append(ExpectedImprovementBelow(self.tolerance))
+        return found
 
 
 def study_key(**parts: Any) -> str:
@@ -84,6 +101,7 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
                 trials=request.total or UNLIMITED,
                 seconds=request.seconds,
                 callback=callback,
+                stop=request.stop,
             )
     best = study.best
 
@@ -118,12 +136,12 @@ def notes(
     """Sentences on what a reader of the result should know."""
     done = study.finished
     found = list(dataset_notes)
-    if request.total is not None and held >= request.total:
+    if request.total is not None and held == done:
         found.append(f"the study already held {held} trials, so none was added")
     elif held:
         found.append(f"continued after {held} trials of an earlier run")
-    if request.total is not None and request.seconds is not None and done < request.total:
-        found.append(f"stopped after {done} of {request.total} trials, when {request.seconds:g} s were spent")
+    if study.stopped is not None and request.total is not None:
+        found.append(f"stopped after {done} of {request.total} trials: {study.stopped}")
     failed = sum(trial.state == "failed" for trial in study.trials)
     diverged = sum(trial.state == "complete" and not math.isfinite(trial.value) for trial in study.trials)
     found += [f"{diverged} of {done} trials diverged"] if diverged else []

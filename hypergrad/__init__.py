@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hypergrad import errors, nn, optim, samplers, tasks, tree
+    from hypergrad import errors, nn, optim, samplers, tasks, testing, tree
     from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
     from hypergrad.ad.batching import vmap
     from hypergrad.ad.check import check_grads
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         train,
     )
     from hypergrad.space import Categorical, Float, Int, Ordinal, Space
-    from hypergrad.study import Study, Trial, tune
+    from hypergrad.study import ExpectedImprovementBelow, Patience, StopRule, Study, Target, Trial, tune
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
     from hypergrad.unroll.stopping import EarlyStopping
 
@@ -43,6 +43,7 @@ __all__ = [
     "DrMAD",
     "EarlyStopping",
     "Evolution",
+    "ExpectedImprovementBelow",
     "Float",
     "Forward",
     "HypergradientCheck",
@@ -50,10 +51,13 @@ __all__ = [
     "Implicit",
     "Int",
     "Ordinal",
+    "Patience",
     "Reverse",
     "Reversible",
     "Space",
+    "StopRule",
     "Study",
+    "Target",
     "Trial",
     "Truncated",
     "UnrolledProblem",
@@ -82,6 +86,7 @@ __all__ = [
     "scan",
     "stop_gradient",
     "tasks",
+    "testing",
     "train",
     "tree",
     "tune",
@@ -95,7 +100,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. It is loaded when first used, so that importing hypergrad costs next to nothing.
 _HOMES = {
-    "hypergrad": ("errors", "nn", "optim", "samplers", "tasks", "tree"),
+    "hypergrad": ("errors", "nn", "optim", "samplers", "tasks", "testing", "tree"),
     "hypergrad.ad.api": (
         "grad",
         "hessian",
@@ -130,7 +135,15 @@ _HOMES = {
         "train",
     ),
     "hypergrad.space": ("Categorical", "Float", "Int", "Ordinal", "Space"),
-    "hypergrad.study": ("Study", "Trial", "tune"),
+    "hypergrad.study": (
+        "ExpectedImprovementBelow",
+        "Patience",
+        "StopRule",
+        "Study",
+        "Target",
+        "Trial",
+        "tune",
+    ),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
     "hypergrad.unroll.stopping": ("EarlyStopping",),
 }

@@ -11,7 +11,8 @@ import numpy as np
 from hypergrad.bayesopt.acquisition import LogEI
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Proposal, Record, Sampler, generator, others
+from hypergrad.samplers.base import Explanation, Proposal, Record, Sampler, generator, others
+from hypergrad.samplers.explanation import at_defaults, of_the_model, of_the_sequence
 from hypergrad.samplers.sobol import Sobol
 from hypergrad.samplers.surrogate import Surrogate
 from hypergrad.space import Space
@@ -92,3 +93,17 @@ class Bayes(Sampler):
                 yield Proposal(np.where(unlike, rng.random(unit.shape), moved), self.gradients, note)
 
         return Admission(space, past).first(candidates(), rng)
+
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """What the model expects there, or why it was not asked."""
+        phase = record.note.get("phase")
+        if phase == "model":
+            return of_the_model(space, before, record, gradients=self.gradients, rows=self.rows)
+        if phase == "start":
+            if at_defaults(space, before, record):
+                return Explanation("the defaults of the space come first")
+            return Explanation(f"{of_the_sequence(record)}, as there were too few trials for a model")
+        if phase == "explore":
+            place = of_the_sequence(record)
+            return Explanation(f"{place}, as the model expects next to no improvement anywhere")
+        return super().explain(space, before, record)

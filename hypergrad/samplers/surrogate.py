@@ -18,6 +18,7 @@ from hypergrad.bayesopt.maximize import Cube, maximize
 from hypergrad.bayesopt.observations import Observations, observe
 from hypergrad.parameters import Categorical, Float
 from hypergrad.samplers.base import Record
+from hypergrad.samplers.warping import Warp, warp
 from hypergrad.space import Space
 
 __all__ = ["Surrogate", "cube_of", "kernel_of", "observations", "warp", "with_running"]
@@ -31,7 +32,7 @@ _NEAR = 5  # best trials around which the acquisition is looked at closely
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """The model of the trials so far; made by `Surrogate.of`. Its values are warped: see `warp`.
+    """The model of the trials so far; made by `Surrogate.of`. Its values are warped: see `hypergrad.samplers.warping`.
 
     Attributes:
         space: of the trials.
@@ -120,19 +121,6 @@ def cube_of(space: Space) -> Cube:
     return Cube.of(choices)
 
 
-def warp(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) that grow as their logarithm above the median, and the slope of the map at each.
-
-    t(y) = y up to the median m, and m + s log(1 + (y - m) / s) above it, s the distance from the least value to m.
-    """
-    middle = float(np.median(values))
-    scale = middle - float(values.min())
-    above = np.maximum(values - middle, 0.0)
-    if not scale > 0.0:
-        return values.copy(), np.ones_like(values)
-    return np.minimum(values, middle) + scale * np.log1p(above / scale), 1.0 / (1.0 + above / scale)
-
-
 def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients: bool) -> Observations:
     """What the trials say: warped values, and the derivatives that can be trusted.
 
@@ -141,12 +129,10 @@ def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients
     told = [r for r in past if r.state == "complete"]
     values = np.array([r.value for r in told], float)
     finite = np.isfinite(values)
-    unit = float(np.abs(values[finite]).max())
-    unit = unit if not 1e-100 < unit < 1e100 else 1.0  # so that squares neither overflow nor vanish
-    values = values / (unit or 1.0)
+    map_ = Warp.of(values[finite])
     x = space.snap(np.stack([r.unit for r in told]))
     with np.errstate(all="ignore"):
-        warped, slope = warp(values[finite])
+        warped, slope = map_.forward(values[finite])
     y, rate = np.full(len(told), warped.max()), np.zeros(len(told))
     y[finite], rate[finite] = warped, slope
     if not gradients:
@@ -154,7 +140,7 @@ def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients
     table = np.full(x.shape, np.nan)
     for row, record in enumerate(told):
         if finite[row] and record.gradient is not None:
-            table[row] = record.gradient / (unit or 1.0) * rate[row]
+            table[row] = record.gradient / map_.unit * rate[row]
     spread = float(np.ptp(warped)) or 1.0
     known = np.isfinite(table) & (np.abs(table) <= _STEEP * spread)
     return observe(kernel, x, y, table, known=known, active=space.active(x))

@@ -2,5 +2,6 @@
 
 from hypergrad.parameters import Categorical, Discrete, Float, Int, Ordinal, Parameter
 from hypergrad.space.core import LISTED, Space
+from hypergrad.space.files import read_space
 
-__all__ = ["LISTED", "Categorical", "Discrete", "Float", "Int", "Ordinal", "Parameter", "Space"]
+__all__ = ["LISTED", "Categorical", "Discrete", "Float", "Int", "Ordinal", "Parameter", "Space", "read_space"]
