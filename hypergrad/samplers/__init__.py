@@ -4,6 +4,7 @@ from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.base import Explanation, Proposal, Record, Sampler
 from hypergrad.samplers.bayes import Bayes
 from hypergrad.samplers.gradient import Gradient
+from hypergrad.samplers.hybrid import Hybrid
 from hypergrad.samplers.random import Random
 from hypergrad.samplers.sobol import Sobol
 
@@ -13,6 +14,7 @@ __all__ = [
     "Bayes",
     "Explanation",
     "Gradient",
+    "Hybrid",
     "Proposal",
     "Random",
     "Record",
@@ -20,4 +22,10 @@ __all__ = [
     "Sobol",
 ]
 
-SAMPLERS: dict[str, type[Sampler]] = {"random": Random, "sobol": Sobol, "gradient": Gradient, "bayes": Bayes}
+SAMPLERS: dict[str, type[Sampler]] = {
+    "random": Random,
+    "sobol": Sobol,
+    "gradient": Gradient,
+    "bayes": Bayes,
+    "hybrid": Hybrid,
+}

@@ -64,7 +64,7 @@ class Gradient(Sampler):
             elif running:
                 around = running[0].unit if descent is None else descent.incumbent.unit
                 return admission.first(self._beside(space, around, current, rng), rng)
-            return admission.first(self._restart(space, past, current + 1, best, admission, rng), rng)
+            return admission.first(self.restart(space, past, current + 1, best, admission, rng), rng)
 
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """Which step of which descent it is, or where a descent begins."""
@@ -79,7 +79,7 @@ class Gradient(Sampler):
             unit = _near(around, space, self.radius, rng) if near else _anywhere(space, rng, together=False)
             yield _start(unit, "beside", current)
 
-    def _restart(
+    def restart(
         self,
         space: Space,
         past: Sequence[Record],

@@ -48,7 +48,7 @@ class Study(Insight):
     Args:
         name: for people.
         space: what is searched.
-        sampler: proposes the trials; None: ``samplers.Gradient()``.
+        sampler: proposes the trials; None: ``samplers.Hybrid()``.
         store: path of a SQLite file, made when it does not exist; None: in memory, gone with the object.
         seed: of the sampler and of every inner training (common random numbers).
         key: identifies the study in the store; None: the name.
@@ -89,9 +89,9 @@ class Study(Insight):
         checks.check_arguments(name, space, sampler, key)
         seed = checks.seed(seed)
         if sampler is None:
-            from hypergrad.samplers import Gradient
+            from hypergrad.samplers import Hybrid
 
-            sampler = Gradient()
+            sampler = Hybrid()
         bounds = checks.bounds(constraints, name)
         prior = snapshot(() if earlier is None else earlier, space, bounds, f"study {name!r}")
         origins = None if earlier is None else prior.origins

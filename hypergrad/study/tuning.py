@@ -36,7 +36,7 @@ def tune(
         trials: finished trials in the end.
         method: of the hypergradient; None: Auto().
         seed: of the sampler and of every inner training.
-        sampler: None: ``samplers.Gradient()``.
+        sampler: None: ``samplers.Hybrid()``.
         store: path of a SQLite file; None: in memory.
         name: of the study; a study of this name in the store is continued.
         seconds: wall time, looked at between trials; None: no limit.
