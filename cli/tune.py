@@ -74,7 +74,7 @@ def first_line(thing: Any) -> str:
 @click.option(
     "--sampler",
     type=options.Registered("sampler", options.samplers),
-    default="gradient",
+    default="hybrid",
     show_default=True,
     help="How the next trial is chosen.",
 )
@@ -110,6 +110,6 @@ def next_commands(request: Request, result: TuneSummary) -> list[str]:
     again = ["hypergrad", "tune", request.task, "--data", request.data]
     again += ["--target", request.target] if request.target is not None else []
     again += ["--seed", str(request.seed)] if request.seed else []
-    again += ["--sampler", request.sampler] if request.sampler != "gradient" else []
+    again += ["--sampler", request.sampler] if request.sampler != "hybrid" else []
     again += ["--trials", str(2 * result.trials), *store]
     return [shlex.join(["hypergrad", "show", result.study, *store]), shlex.join(again)]

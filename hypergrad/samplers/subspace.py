@@ -67,7 +67,10 @@ class Subspace:
             blocks[path] = (directions, width)
             if directions.shape[1]:
                 parameters[path] = Float(
-                    0.0, 1.0, shape=(directions.shape[1],), active_if=dict(parameter.active_if) or None
+                    0.0,
+                    1.0,
+                    shape=(directions.shape[1],),
+                    active_if=dict(parameter.active_if) if parameter.active_if else None,
                 )
         if not parameters:
             return None

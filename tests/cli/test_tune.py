@@ -45,7 +45,7 @@ def test_regression(call):
     assert flat(found) == set(TuneSummary.documented_keys())
     assert found["task"] == "ridge"
     assert found["data"] == "diabetes"
-    assert (found["trials"], found["seed"], found["sampler"]) == (3, 0, "gradient")
+    assert (found["trials"], found["seed"], found["sampler"]) == (3, 0, "hybrid")
     for figures in (found["metrics"], found["baseline"]["metrics"]):
         assert set(figures) == {"train", "valid", "test"}
         assert all(set(part) == {"loss", "rmse"} for part in figures.values())
@@ -75,7 +75,7 @@ def test_a_table_with_words_gaps_and_a_keyword_for_a_name(call, desk):
     assert (found["data"], found["target"], found["trials"]) == ("my people.csv", "class", 2)
 
 
-@pytest.mark.parametrize("sampler", ["random", "sobol", "gradient"])
+@pytest.mark.parametrize("sampler", ["random", "sobol", "gradient", "bayes"])
 def test_three_trials_and_three_more_are_six_at_once(call, desk, sampler):
     command = (*QUICK, "--sampler", sampler, "--json")
     call(*command, "--trials", 3, "--store", "parts.db")
