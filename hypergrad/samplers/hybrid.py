@@ -99,11 +99,7 @@ class Hybrid(Sampler):
         gradient = Gradient(self.radius)
         best = folding.best(past)
         if best is None:
-            found = gradient.ask(space, past, seed=seed, number=number)
-            known = folding.best(before)
-            if known is not None and not past:
-                found = replace(found, unit=space.snap(known.unit))  # where an earlier study ended
-            return _asking(found, True)
+            return _asking(gradient.ask(space, past, seed=seed, number=number), True)
         rng = generator(seed, number)
         admission = Admission(space, past)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
