@@ -386,6 +386,7 @@ class Study:
         seconds: float | None = None,
         callback: Callable[[Trial, Study], Any] | None = None,
         on_error: str = "raise",
+        noise: bool = False,
     ) -> None:
         """Run trials until the study holds `trials` finished ones, those of earlier calls included.
 
@@ -399,6 +400,9 @@ class Study:
             callback: called with (trial, study) after each finished trial.
             on_error: ``"raise"``: an exception of the objective marks the trial failed and ends the run;
                 ``"continue"``: it marks the trial failed. Ctrl-C leaves the trial to be run again.
+            noise: whether a problem's standard errors over folds and seeds are told as the noise of its trials. They
+                say how well the mean over folds is known, not how well two trials can be compared: folds and seeds
+                are the same in every trial, so most of their spread is common to all of them.
 
         Raises:
             StudyError: another process runs the study, or the objective returned something that fits nowhere.
@@ -420,7 +424,7 @@ class Study:
                     asked = self.ask()
                 except ExhaustedError:
                     return
-                ended = self._one(asked, objective, method, on_error)
+                ended = self._one(asked, objective, method, on_error, noise)
                 if callback is not None:
                     callback(ended, self)
 
@@ -436,9 +440,9 @@ class Study:
                 self._claims -= 1
                 self._settle()
 
-    def _one(self, asked: Trial, objective: Any, method: Any, on_error: str) -> Trial:
+    def _one(self, asked: Trial, objective: Any, method: Any, on_error: str, noise: bool) -> Trial:
         try:
-            outcome = evaluate(objective, asked, method)
+            outcome = evaluate(objective, asked, method, noise)
             return self.tell(asked, **vars(outcome))
         except StoreError:
             raise
