@@ -6,19 +6,21 @@ problem; or it is a training problem itself. Of a problem the value and the hype
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import RangeError, StudyError
+from hypergrad.study import checks
 from hypergrad.study.told import Outcome
 from hypergrad.study.trial import Trial
 
-__all__ = ["evaluate", "is_problem"]
+__all__ = ["evaluate", "is_problem", "limits"]
 
 _EXPECTED = "expected a number, (number, gradient), an Outcome or a problem"
 
@@ -26,6 +28,23 @@ _EXPECTED = "expected a number, (number, gradient), an Outcome or a problem"
 def is_problem(thing: Any) -> bool:
     """Whether `thing` is a training problem, to be differentiated, and not a function to be called."""
     return hasattr(thing, "steps") and hasattr(thing, "init") and not isinstance(thing, type)
+
+
+def limits(objective: Any, trials: Any, seconds: Any, on_error: Any) -> tuple[int, float]:
+    """The arguments of `Study.optimize`, checked: finished trials in the end, and the clock's time to stop at.
+
+    Raises:
+        StudyError: one of them is not what it should be.
+    """
+    if not callable(objective) and not is_problem(objective):
+        raise StudyError(f"the objective is {objective!r}, expected a function of hparams or a problem")
+    if on_error not in ("raise", "continue"):
+        raise StudyError(f"on_error is {on_error!r}, expected 'raise' or 'continue'")
+    budget = checks.index(trials, "trials")
+    if budget < 0:
+        raise StudyError(f"trials is {budget}, expected at least 0")
+    limit = math.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
+    return budget, limit
 
 
 def evaluate(objective: Any, trial: Trial, method: Any = None, noise: bool = False) -> Outcome:

@@ -11,8 +11,6 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.asking import proposal as proposal_of
@@ -24,7 +22,7 @@ from hypergrad.study.codec import decode, encode
 from hypergrad.study.earlier import Origin, snapshot
 from hypergrad.study.history import History
 from hypergrad.study.lock import RunLock
-from hypergrad.study.runner import evaluate, is_problem
+from hypergrad.study.runner import evaluate, limits
 from hypergrad.study.store import Store, StudyRow, TrialRow
 from hypergrad.study.told import Outcome, completed
 from hypergrad.study.trial import Best, Trial
@@ -408,14 +406,7 @@ class Study:
             StudyError: another process runs the study, or the objective returned something that fits nowhere.
             StoreError: the store cannot be written.
         """
-        if not callable(objective) and not is_problem(objective):
-            raise StudyError(f"the objective is {objective!r}, expected a function of hparams or a problem")
-        if on_error not in ("raise", "continue"):
-            raise StudyError(f"on_error is {on_error!r}, expected 'raise' or 'continue'")
-        budget = checks.index(trials, "trials")
-        if budget < 0:
-            raise StudyError(f"trials is {budget}, expected at least 0")
-        limit = np.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
+        budget, limit = limits(objective, trials, seconds, on_error)
         if self.finished >= budget:
             return
         with self._running_here():

@@ -112,7 +112,7 @@ def test_fidelities_of_earlier_studies():
     study, seen = records(Space(lr=Float(1e-3, 1.0, log=True)), [old])
     assert [r.number for r in seen] == [1]
     study, seen = records(space, [before(Space(lr=Float(1e-3, 1.0, log=True)), [({"lr": 0.1}, 1.0, None)])])
-    assert space.from_unit(seen[0].unit) == {"lr": 0.1, "steps": 100}
+    assert space.from_unit(seen[0].unit) == pytest.approx({"lr": 0.1, "steps": 100}, rel=1e-14)
 
 
 def test_constraints_of_earlier_studies():
