@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def is_problem(thing: Any) -> bool:
 
 
 def limits(objective: Any, trials: Any, seconds: Any, on_error: Any) -> tuple[int, float]:
-    """The arguments of `Study.optimize`, checked: finished trials in the end, and the clock's time to stop at.
+    """The arguments of `Study.optimize`, checked: finished trials in the end, and the seconds allowed.
 
     Raises:
         StudyError: one of them is not what it should be.
@@ -43,8 +43,7 @@ def limits(objective: Any, trials: Any, seconds: Any, on_error: Any) -> tuple[in
     budget = checks.index(trials, "trials")
     if budget < 0:
         raise StudyError(f"trials is {budget}, expected at least 0")
-    limit = math.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
-    return budget, limit
+    return budget, math.inf if seconds is None else checks.amount(seconds, "seconds", finite=False)
 
 
 def evaluate(objective: Any, trial: Trial, method: Any = None, noise: bool = False) -> Outcome:

@@ -406,7 +406,8 @@ class Study:
             StudyError: another process runs the study, or the objective returned something that fits nowhere.
             StoreError: the store cannot be written.
         """
-        budget, limit = limits(objective, trials, seconds, on_error)
+        budget, allowed = limits(objective, trials, seconds, on_error)
+        limit = monotonic() + allowed
         if self.finished >= budget:
             return
         with self._running_here():
