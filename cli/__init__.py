@@ -1,11 +1,13 @@
 """The command ``hypergrad``: parses, calls the package, prints. Installed as ``hypergrad_cli``."""
 
+from .ask import ask, best, tell
 from .grad import grad
 from .group import main
+from .insight import importance, slice_, why
 from .show import show, studies
 from .tune import tune
 
-for command in (tune, grad, show, studies):
+for command in (tune, grad, show, studies, ask, tell, best, importance, slice_, why):
     main.add_command(command)
 
 __all__ = ["main"]

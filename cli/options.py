@@ -58,6 +58,13 @@ def positive(ctx: click.Context, param: click.Parameter, value: float | None) ->
     return value
 
 
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """`value` if it is a finite number; misuse otherwise."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no finite number", ctx, param)
+    return value
+
+
 task_argument = click.argument("task", type=Registered("task", tasks))
 data_option = click.option(
     "--data",

@@ -65,8 +65,8 @@ def minute(moment: str) -> str:
 def trial_json(trial: Any) -> dict[str, Any]:
     """All that is known of a trial, for ``--json``."""
     names = (
-        "number", "state", "value", "hparams", "gradient", "seed", "cost", "seconds", "started", "curve",
-        "metrics", "stats", "versions", "note", "error",
+        "number", "state", "value", "hparams", "wants_gradient", "gradient", "seed", "cost", "seconds", "started",
+        "curve", "metrics", "stats", "versions", "note", "error",
     )  # fmt: skip
     return {name: getattr(trial, name) for name in names} | {"curve_steps": trial.curve_steps}
 

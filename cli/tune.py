@@ -49,6 +49,26 @@ def first_line(thing: Any) -> str:
     callback=options.positive,
     help="Start no new trial after this wall time; how far it gets depends on the machine.",
 )
+@click.option(
+    "--target-value",
+    type=float,
+    callback=options.finite,
+    metavar="V",
+    help="Stop once a trial's validation loss is V or less.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Stop after N trials in a row that did not improve on the best.",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    callback=options.positive,
+    metavar="X",
+    help="Stop once a model of the trials expects improvements of less than X times the spread of the losses.",
+)
 @options.seed_option
 @options.store_option
 @click.option(
@@ -71,7 +91,7 @@ def tune(as_json: bool, quiet: bool, **arguments: Any) -> None:
 
     Each trial trains the model once and yields the validation loss and its derivative with respect to every
     hyperparameter. Trials are kept in the store as they end: the same command again continues where it
-    stopped, and only prints the result when nothing is left to do.
+    stopped, and only prints the result when nothing is left to do, or when it was told to stop there.
     """
     request = Request(**arguments)
     try:

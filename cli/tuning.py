@@ -34,6 +34,9 @@ class Request:
     store: Path
     sampler: str
     earlier: tuple[str, ...] = ()
+    target_value: float | None = None
+    patience: int | None = None
+    tolerance: float | None = None
 
     @property
     def total(self) -> int | None:
@@ -41,6 +44,20 @@ class Request:
         if self.trials is not None:
             return self.trials
         return DEFAULT_TRIALS if self.seconds is None else None
+
+    @property
+    def stop(self) -> list[Any]:
+        """The stop rules asked for, the cheap ones first."""
+        from hypergrad.study import ExpectedImprovementBelow, Patience, Target
+
+        found: list[Any] = []
+        if self.target_value is not None:
+            found.append(Target(self.target_value))
+        if self.patience is not None:
+            found.append(Patience(self.patience))
+        if self.tolerance is not None:
+            found.append(ExpectedImprovementBelow(self.tolerance))
+        return found
 
 
 def study_key(**parts: Any) -> str:
@@ -96,6 +113,7 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
                 trials=request.total or UNLIMITED,
                 seconds=request.seconds,
                 callback=callback,
+                stop=request.stop,
             )
     best = study.best
 
@@ -130,12 +148,12 @@ def notes(
     """Sentences on what a reader of the result should know."""
     done = study.finished
     found = list(dataset_notes)
-    if request.total is not None and held >= request.total:
+    if request.total is not None and held == done:
         found.append(f"the study already held {held} trials, so none was added")
     elif held:
         found.append(f"continued after {held} trials of an earlier run")
-    if request.total is not None and request.seconds is not None and done < request.total:
-        found.append(f"stopped after {done} of {request.total} trials, when {request.seconds:g} s were spent")
+    if study.stopped is not None and request.total is not None:
+        found.append(f"stopped after {done} of {request.total} trials: {study.stopped}")
     for origin in study.earlier:
         unfit = f", {origin.left_out} do not fit the space" if origin.left_out else ""
         found.append(f"{origin.trials} trials of the earlier study {origin.name} told where to look{unfit}")

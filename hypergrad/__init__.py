@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hypergrad import errors, nn, optim, samplers, tasks, tree
+    from hypergrad import errors, nn, optim, samplers, tasks, testing, tree
     from hypergrad.ad.api import grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
     from hypergrad.ad.batching import vmap
     from hypergrad.ad.check import check_grads
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
         train,
     )
     from hypergrad.space import Categorical, Fidelity, Float, Int, Ordinal, Space
-    from hypergrad.study import Outcome, Study, Trial, tune
+    from hypergrad.study import (
+        ExpectedImprovementBelow,
+        Outcome,
+        Patience,
+        StopRule,
+        Study,
+        Target,
+        Trial,
+        tune,
+    )
     from hypergrad.unroll.problem import BilevelProblem, UnrolledProblem
     from hypergrad.unroll.stopping import EarlyStopping
 
@@ -43,6 +52,7 @@ __all__ = [
     "DrMAD",
     "EarlyStopping",
     "Evolution",
+    "ExpectedImprovementBelow",
     "Fidelity",
     "Float",
     "Forward",
@@ -52,10 +62,13 @@ __all__ = [
     "Int",
     "Ordinal",
     "Outcome",
+    "Patience",
     "Reverse",
     "Reversible",
     "Space",
+    "StopRule",
     "Study",
+    "Target",
     "Trial",
     "Truncated",
     "UnrolledProblem",
@@ -84,6 +97,7 @@ __all__ = [
     "scan",
     "stop_gradient",
     "tasks",
+    "testing",
     "train",
     "tree",
     "tune",
@@ -97,7 +111,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. It is loaded when first used, so that importing hypergrad costs next to nothing.
 _HOMES = {
-    "hypergrad": ("errors", "nn", "optim", "samplers", "tasks", "tree"),
+    "hypergrad": ("errors", "nn", "optim", "samplers", "tasks", "testing", "tree"),
     "hypergrad.ad.api": (
         "grad",
         "hessian",
@@ -132,7 +146,16 @@ _HOMES = {
         "train",
     ),
     "hypergrad.space": ("Categorical", "Fidelity", "Float", "Int", "Ordinal", "Space"),
-    "hypergrad.study": ("Outcome", "Study", "Trial", "tune"),
+    "hypergrad.study": (
+        "ExpectedImprovementBelow",
+        "Outcome",
+        "Patience",
+        "StopRule",
+        "Study",
+        "Target",
+        "Trial",
+        "tune",
+    ),
     "hypergrad.unroll.problem": ("BilevelProblem", "UnrolledProblem"),
     "hypergrad.unroll.stopping": ("EarlyStopping",),
 }

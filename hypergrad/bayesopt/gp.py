@@ -212,6 +212,14 @@ class Posterior:
         variance = self.theta.signal - np.einsum("aq,aq->q", half, half)
         return self.theta.mean + cross @ self.alpha, np.maximum(variance, 0.0)
 
+    def mean(self, x: object, active: object | None = None) -> np.ndarray:
+        """The mean alone, (q,), at x (q, d): what `predict` says, without its O(R²) work a point.
+
+        Raises:
+            ShapeError, DataError: x is not q points of this kernel.
+        """
+        return self.theta.mean + self._cross(x, active) @ self.alpha
+
     def joint(
         self, x: object, active: object | None = None, rows: Rows | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ on a terminal, in full width and plain text elsewhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -21,7 +22,18 @@ from hypergrad.hypergradients.offers import Offer
 from hypergrad.hypergradients.plan import size, times
 from hypergrad.report.summary import TuneSummary
 
-__all__ = ["describe", "differences", "number", "offers", "studies", "summary", "trials", "write"]
+__all__ = [
+    "describe",
+    "differences",
+    "importance",
+    "number",
+    "offers",
+    "slices",
+    "studies",
+    "summary",
+    "trials",
+    "write",
+]
 
 SHOWN = 6  # a vector of up to this many numbers is printed whole
 PARTS = {"train": "train", "valid": "validation", "test": "test"}
@@ -128,11 +140,60 @@ def spread(value: Any) -> str:
     return describe(value)
 
 
+def exact(hparams: Any) -> Table:
+    """Hyperparameters, one a row, with every digit that they have."""
+    table = plain_table("hyperparameter", "value")
+    for path, leaf in named_leaves(hparams):
+        table.add_row(path, json.dumps(leaf.tolist() if isinstance(leaf, np.ndarray) else leaf))
+    return table
+
+
 def studies(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The studies of a store, one a row, with the keys of the rows as columns."""
     table = plain_table(*(rows[0] if rows else ["study"]))
     for row in rows:
         table.add_row(*(number(value, 6) for value in row.values()))
+    return table
+
+
+def importance(rows: Sequence[Any]) -> Table:
+    """Hyperparameters or coordinates, one a row, the most important first; ± is one standard error.
+
+    Args:
+        rows: of `hypergrad.study.Influence`.
+    """
+    table = plain_table("hyperparameter", "total", "alone", "slope", "share", "trials")
+    for row in rows:
+        table.add_row(
+            row.name,
+            _with_error(row.total, row.total_error),
+            _with_error(row.first, row.first_error),
+            _known(row.dgsm**0.5, "{:.3g}"),
+            _known(row.share, "{:.1%}"),
+            str(row.trials) if row.trials else "-",
+        )
+    return table
+
+
+def _with_error(value: float, error: float) -> str:
+    return _known(value, "{:.3f}") + (f" ± {error:.3f}" if np.isfinite(error) else "")
+
+
+def _known(value: float, form: str) -> str:
+    return "-" if np.isnan(value) else form.format(value)
+
+
+def slices(found: Any) -> Table:
+    """A slice through the model, one point a row.
+
+    Args:
+        found: a `hypergrad.study.Slice`.
+    """
+    frame = found.dataframe()
+    columns = [name for name in frame if name != "derivative" or frame[name].notna().any()]
+    table = plain_table(*columns)
+    for row in frame[columns].itertuples(index=False):
+        table.add_row(*(number(value) for value in row))
     return table
 
 

@@ -10,9 +10,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hypergrad.samplers.moves import moving
 from hypergrad.space import Space
 
-__all__ = ["Proposal", "Record", "Sampler", "earlier", "first_of_its_own", "generator", "others"]
+__all__ = [
+    "Explanation",
+    "Proposal",
+    "Record",
+    "Sampler",
+    "best_of",
+    "earlier",
+    "first_of_its_own",
+    "generator",
+    "others",
+    "plain_explanation",
+    "untried_defaults",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +82,19 @@ class Proposal:
     note: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """Why a sampler proposed a trial.
+
+    Attributes:
+        text: a clause, without a capital at its start or a full stop at its end.
+        data: the figures behind it: JSON-able.
+    """
+
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Sampler(ABC):
     """Proposes trials; minimises.
 
@@ -105,6 +131,17 @@ class Sampler(ABC):
             SpaceError: no point was found that the constraints of the space allow.
         """
 
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """Why this sampler proposed a trial; by default, how the trial differs from the best one before it.
+
+        A pure function of its arguments. It calls no constraint: those of a study read from a store cannot be called.
+
+        Args:
+            before: the trials of smaller numbers, as they are known now.
+            record: the trial, which this sampler proposed.
+        """
+        return plain_explanation(space, before, record, f"{type(self).__name__} proposed it")
+
 
 def generator(seed: int, number: int, stream: int = 0) -> np.random.Generator:
     """The random numbers of one trial; independent for each (seed, number, stream), all >= 0."""
@@ -128,3 +165,26 @@ def first_of_its_own(history: Sequence[Record], number: int) -> bool:
         for record in history
         if record.study == 0 and record.number < number
     )
+
+
+def untried_defaults(space: Space, history: Sequence[Record], number: int) -> np.ndarray | None:
+    """The point of the defaults, where a sampler begins; None when it has begun or the user enqueued them."""
+    if not first_of_its_own(history, number):
+        return None
+    point = space.to_unit(space.defaults())
+    return None if any(np.array_equal(record.unit, point) for record in history) else point
+
+
+def best_of(history: Sequence[Record]) -> Record | None:
+    """The complete trial of the smallest finite value, the earliest of equals; None: there is none."""
+    finite = [r for r in history if r.state == "complete" and math.isfinite(r.value)]
+    return min(finite, key=lambda r: (r.value, r.number), default=None)
+
+
+def plain_explanation(space: Space, before: Sequence[Record], record: Record, reason: str) -> Explanation:
+    """`reason`, and how the trial differs from the best one before it."""
+    best = best_of(before)
+    if best is None:
+        return Explanation(reason)
+    there = f"beside the best so far, {best.value:.6g} of trial {best.number}, "
+    return Explanation(f"{reason}; {there}{moving(space, best.unit, record.unit)}")

@@ -12,7 +12,8 @@ from hypergrad.bayesopt.acquisition import LogEI
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.asking import proposal
-from hypergrad.samplers.base import Proposal, Record, Sampler, earlier, generator, others
+from hypergrad.samplers.base import Explanation, Proposal, Record, Sampler, earlier, generator, others
+from hypergrad.samplers.explanation import at_defaults, of_the_model, of_the_sequence
 from hypergrad.samplers.fidelity import at_start, beside, choose
 from hypergrad.samplers.sobol import Sobol
 from hypergrad.samplers.surrogate import Surrogate, by_study
@@ -115,3 +116,17 @@ class Bayes(Sampler):
         found = proposal(Sobol(), space, past, seed=seed, number=number)
         unit = found.unit if full else at_start(space, found.unit, past)
         return Proposal(unit, wants_gradient=self.gradients, note={**found.note, "phase": "start"})
+
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """What the model expects there, or why it was not asked."""
+        phase = record.note.get("phase")
+        if phase == "model":
+            return of_the_model(space, before, record, gradients=self.gradients, rows=self.rows)
+        if phase == "start":
+            if at_defaults(space, before, record):
+                return Explanation("the defaults of the space come first")
+            return Explanation(f"{of_the_sequence(record)}, as there were too few trials for a model")
+        if phase == "explore":
+            place = of_the_sequence(record)
+            return Explanation(f"{place}, as the model expects next to no improvement anywhere")
+        return super().explain(space, before, record)

@@ -110,7 +110,9 @@ class Descent:
         if not self.pairs:
             return fit(weight * max(float(np.abs(self.gradient).max()), 1e-300) / self.radius, ())
         s, y = self.pairs[-1]
-        return fit(weight * float(y @ (y / weight)) / float(s @ y), self.pairs)
+        size = math.ldexp(1.0, math.frexp(float(np.abs(y).max()))[1] - 1)  # squares do not underflow
+        z = y / size
+        return fit(weight * size * (float(z @ (z / weight)) / float(s @ z)), self.pairs)
 
 
 def largest(gradient: np.ndarray | None) -> float:

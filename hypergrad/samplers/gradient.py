@@ -11,8 +11,9 @@ import numpy as np
 from hypergrad.errors import SpaceError
 from hypergrad.samplers import folding
 from hypergrad.samplers.admission import Admission, canonical
-from hypergrad.samplers.base import Proposal, Record, Sampler, generator, others
+from hypergrad.samplers.base import Explanation, Proposal, Record, Sampler, generator, others
 from hypergrad.samplers.descent import begin
+from hypergrad.samplers.explanation import of_the_descent
 from hypergrad.space import Space
 
 __all__ = ["Gradient"]
@@ -64,6 +65,10 @@ class Gradient(Sampler):
                 around = running[0].unit if descent is None else descent.incumbent.unit
                 return admission.first(self._beside(space, around, current, rng), rng)
             return admission.first(self._restart(space, past, current + 1, best, admission, rng), rng)
+
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """Which step of which descent it is, or where a descent begins."""
+        return of_the_descent(space, before, record) or super().explain(space, before, record)
 
     def _beside(
         self, space: Space, around: np.ndarray, current: int, rng: np.random.Generator

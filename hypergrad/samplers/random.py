@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator, others
+from hypergrad.samplers.base import (
+    Explanation,
+    Proposal,
+    Record,
+    Sampler,
+    generator,
+    others,
+    untried_defaults,
+)
+from hypergrad.samplers.explanation import at_defaults
 from hypergrad.space import Space
 
 __all__ = ["Random"]
@@ -31,9 +40,16 @@ class Random(Sampler):
         rng = generator(seed, number)
 
         def candidates() -> Iterator[Proposal]:
-            if self.defaults_first and first_of_its_own(history, number):
-                yield Proposal(space.to_unit(space.defaults()), wants_gradient=False)
+            first = untried_defaults(space, history, number) if self.defaults_first else None
+            if first is not None:
+                yield Proposal(first, wants_gradient=False)
             while True:
                 yield Proposal(rng.random(space.dimension), wants_gradient=False)
 
         return Admission(space, others(history, number)).first(candidates(), rng)
+
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """The defaults, or chance."""
+        if self.defaults_first and at_defaults(space, before, record):
+            return Explanation("the defaults of the space come first")
+        return Explanation("drawn at random from the whole space, whatever the trials before it said")

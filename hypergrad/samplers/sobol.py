@@ -11,7 +11,16 @@ import numpy as np
 
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission
-from hypergrad.samplers.base import Proposal, Record, Sampler, first_of_its_own, generator, others
+from hypergrad.samplers.base import (
+    Explanation,
+    Proposal,
+    Record,
+    Sampler,
+    generator,
+    others,
+    untried_defaults,
+)
+from hypergrad.samplers.explanation import at_defaults, of_the_sequence
 from hypergrad.space import Space
 
 __all__ = ["Sobol"]
@@ -60,11 +69,18 @@ class Sobol(Sampler):
         before = max((record.note.get("skipped", 0) for record in past), default=0)
 
         def candidates() -> Iterator[Proposal]:
-            if self.defaults_first and first_of_its_own(history, number):
-                yield Proposal(space.to_unit(space.defaults()), wants_gradient=False)
+            first = untried_defaults(space, history, number) if self.defaults_first else None
+            if first is not None:
+                yield Proposal(first, wants_gradient=False)
             for skipped in count(before):
                 index, row = divmod(number + skipped, _BLOCK)
                 note = {"skipped": skipped} if skipped else {}
                 yield Proposal(_block(space.dimension, seed, index)[row], wants_gradient=False, note=note)
 
         return Admission(space, past).first(candidates(), generator(seed, number))
+
+    def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
+        """The defaults, or the place in the sequence."""
+        if self.defaults_first and at_defaults(space, before, record):
+            return Explanation("the defaults of the space come first")
+        return Explanation(f"{of_the_sequence(record)}, whatever the trials before it said")

@@ -20,6 +20,7 @@ from hypergrad.parameters import Categorical, Discrete
 from hypergrad.samplers.base import Record
 from hypergrad.samplers.feasibility import Feasibility
 from hypergrad.samplers.sources import Sources, joint
+from hypergrad.samplers.warping import Warp, warp
 from hypergrad.space import Space
 
 __all__ = ["Surrogate", "by_study", "cube_of", "kernel_of", "observations", "warp", "with_running"]
@@ -33,7 +34,7 @@ _NEAR = 5  # best trials around which the acquisition is looked at closely
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """The model of the trials so far; made by `Surrogate.of`. Its values are warped: see `warp`.
+    """The model of the trials so far; made by `Surrogate.of`. Its values are warped: see `hypergrad.samplers.warping`.
 
     Attributes:
         space: of the trials.
@@ -142,19 +143,6 @@ def cube_of(space: Space) -> Cube:
     return Cube.of(choices, fixed)
 
 
-def warp(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) that grow as their logarithm above the median, and the slope of the map at each.
-
-    t(y) = y up to the median m, and m + s log(1 + (y - m) / s) above it, s the distance from the least value to m.
-    """
-    middle = float(np.median(values))
-    scale = middle - float(values.min())
-    above = np.maximum(values - middle, 0.0)
-    if not scale > 0.0:
-        return values.copy(), np.ones_like(values)
-    return np.minimum(values, middle) + scale * np.log1p(above / scale), 1.0 / (1.0 + above / scale)
-
-
 def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients: bool) -> Observations:
     """What the trials say: warped values, and the derivatives that can be trusted.
 
@@ -164,17 +152,15 @@ def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients
     told = [r for r in past if r.state == "complete"]
     values = np.array([r.value for r in told], float)
     finite = np.isfinite(values)
-    unit = float(np.abs(values[finite]).max())
-    unit = unit if not 1e-100 < unit < 1e100 else 1.0  # so that squares neither overflow nor vanish
-    values = values / (unit or 1.0)
+    map_ = Warp.of(values[finite])
     x = space.snap(np.stack([r.unit for r in told]))
     with np.errstate(all="ignore"):
-        warped, slope = warp(values[finite])
+        warped, slope = map_.forward(values[finite])
     y, rate = np.full(len(told), warped.max()), np.zeros(len(told))
     y[finite], rate[finite] = warped, slope
     spread = float(np.ptp(warped)) or 1.0
     with np.errstate(all="ignore"):
-        errors = np.array([r.noise for r in told]) / (unit or 1.0) * rate
+        errors = np.array([r.noise for r in told]) / map_.unit * rate
     noise = np.minimum(errors, _STEEP * spread) ** 2
     if not gradients:
         return observe(kernel, x, y, active=space.active(x), value_noise=noise)
@@ -182,9 +168,9 @@ def observations(kernel: Kernel, space: Space, past: Sequence[Record], gradients
     with np.errstate(all="ignore"):
         for row, record in enumerate(told):
             if finite[row] and record.gradient is not None:
-                table[row] = record.gradient / (unit or 1.0) * rate[row]
+                table[row] = record.gradient / map_.unit * rate[row]
                 if record.gradient_noise is not None:
-                    doubt[row] = np.nan_to_num(record.gradient_noise / (unit or 1.0) * rate[row])
+                    doubt[row] = np.nan_to_num(record.gradient_noise / map_.unit * rate[row])
     known = np.isfinite(table) & (np.abs(table) <= _STEEP * spread)
     doubt = np.minimum(doubt, _STEEP * spread) ** 2
     return observe(

@@ -13,9 +13,9 @@ from hypergrad.parameters import Categorical, Fidelity, Float, Int, Ordinal, Par
 from hypergrad.space.constants import listed
 from hypergrad.space.constraints import Constraint, Unstored, named
 
-__all__ = ["describe", "rebuild"]
+__all__ = ["KINDS", "describe", "rebuild"]
 
-_KINDS: dict[str, type[Parameter]] = {
+KINDS: dict[str, type[Parameter]] = {
     "float": Float,
     "int": Int,
     "categorical": Categorical,
@@ -35,7 +35,7 @@ def describe(
     """The description of a space; see `Space.to_json`."""
     entries = []
     for name, parameter in parameters.items():
-        kind = next(k for k, v in _KINDS.items() if isinstance(parameter, v))
+        kind = next(k for k, v in KINDS.items() if isinstance(parameter, v))
         fields = listed(asdict(parameter))
         for key, unset in _UNSET.items():
             if fields.get(key, unset) == unset:
@@ -72,9 +72,9 @@ def rebuild(description: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unstor
         for entry in description["parameters"]:
             fields = dict(entry)
             path, kind = fields.pop("path"), fields.pop("kind")
-            if kind not in _KINDS:
-                raise unknown_name("kind of parameter", kind, _KINDS, SpaceError)
-            put(path, _KINDS[kind](**fields))
+            if kind not in KINDS:
+                raise unknown_name("kind of parameter", kind, KINDS, SpaceError)
+            put(path, KINDS[kind](**fields))
         for entry in description.get("constants", ()):
             put(entry["path"], np.array(entry["array"]) if "array" in entry else entry["value"])
         return tree, [Unstored(name) for name in description.get("constraints", ())]

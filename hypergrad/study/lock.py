@@ -14,10 +14,13 @@ import sys
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 
 from hypergrad.errors import StoreError, StudyError
 
 __all__ = ["RunLock"]
+
+_PAUSE = 0.02  # seconds between two tries
 
 _held: set[int] = set()  # open descriptors of this process
 
@@ -83,15 +86,18 @@ class RunLock:
         alive = self._finalizer is not None and self._finalizer.alive
         return self._process == os.getpid() and (self.path is None or alive)
 
-    def acquire(self) -> None:
-        """Take the right, at once or not at all.
+    def acquire(self, wait: float = 0.0) -> None:
+        """Take the right.
+
+        Args:
+            wait: seconds to go on trying; 0: at once or not at all.
 
         Raises:
-            StudyError: another process or another Study object has it.
+            StudyError: another process or another Study object has it, and still has it after `wait`.
             StoreError: the lock file cannot be made, or the file system has no locks.
         """
         if self.path is not None:
-            descriptor = self._locked(self.path)
+            descriptor = self._awaited(self.path, wait)
             self._finalizer = weakref.finalize(self, _release, descriptor, self.path, os.getpid())
         self._process = os.getpid()
 
@@ -100,6 +106,16 @@ class RunLock:
         self._process = 0
         if self._finalizer is not None:
             self._finalizer()
+
+    def _awaited(self, path: Path, wait: float) -> int:
+        until = monotonic() + wait
+        while True:
+            try:
+                return self._locked(path)
+            except StudyError:
+                if monotonic() >= until:
+                    raise
+                sleep(_PAUSE)
 
     def _locked(self, path: Path) -> int:
         """An open descriptor of the locked file at `path`."""

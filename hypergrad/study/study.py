@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.asking import proposal as proposal_of
-from hypergrad.samplers.base import Proposal, Sampler
+from hypergrad.samplers.base import Proposal, Record, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
 from hypergrad.study import trial as trials_
 from hypergrad.study.codec import decode, encode
 from hypergrad.study.earlier import Origin, snapshot
 from hypergrad.study.history import History
+from hypergrad.study.insight import Insight
 from hypergrad.study.lock import RunLock
 from hypergrad.study.runner import evaluate, limits
+from hypergrad.study.stopping import StopRule, reason_to_stop, rules
 from hypergrad.study.store import Store, StudyRow, TrialRow
 from hypergrad.study.told import Outcome, completed
 from hypergrad.study.trial import Best, Trial
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 
-class Study:
+class Study(Insight):
     """A search for the hparams of the smallest value, kept in a store as it goes.
 
     A study that the store already holds is continued: with one worker the trials are the same, bit for bit,
     as if it had never been interrupted. A trial that was running when its process died is run again under its
-    number. One process at a time runs a study; others may read it meanwhile.
+    number, unless it was handed out by ``ask(detached=True)``: that one runs until somebody tells it. One process at
+    a time runs a study; others may read it meanwhile.
 
     Args:
         name: for people.
@@ -59,6 +62,9 @@ class Study:
         store: path of the file; None: in memory.
         created: UTC, ISO 8601.
         earlier: an `Origin` for each earlier study: how many of its trials fitted, and what did not.
+        wait: seconds that a call waits while another process changes the study, before it raises; 0.0, may be set.
+        stopped: why the last `optimize` of this object ended before its trials were spent, as a sentence; None: it did
+            not.
 
     Raises:
         StudyError: the store holds a study of this key with another space, sampler, seed, constraints or earlier
@@ -133,15 +139,17 @@ class Study:
         self._where = f"study {self.name!r} in {store.name}"
         beside = None if store.path is None else store.path.with_name(f"{store.path.name}-lock-{row.id}")
         self._lock = RunLock(beside, self._where)
+        self.wait = 0.0
         self._guard = threading.RLock()
         self._claims = 0  # how many calls rely on the lock
         self._handed: dict[int, str] = {}  # trials asked through this object and not yet ended: when
         self.earlier = tuple(map(Origin.of, settings.origins or ()))
         before = (trials_.record(each, self._where, k) for k, each in store.earlier(row.id))
         self._history = History(space, tuple(before))
+        self.stopped: str | None = None
 
     def close(self) -> None:
-        """Let go of the store; trials that are still running are run again by whoever asks next."""
+        """Let go of the store; running trials, unless detached, are run again by whoever asks next."""
         self._lock.release()
         self._store.close()
 
@@ -163,7 +171,7 @@ class Study:
         with self._guard:
             if not self._lock.held:
                 self._handed.clear()
-                self._lock.acquire()
+                self._lock.acquire(self.wait)
             self._claims += 1
             try:
                 self._refresh()
@@ -178,6 +186,10 @@ class Study:
     def _settle(self) -> None:
         if self._claims == 0 and not self._handed:
             self._lock.release()
+
+    def _records(self) -> tuple[Record, ...]:
+        with self._guard:
+            return tuple(self._refresh().records)
 
     def _read(self, number: int) -> Trial:
         (row,) = self._store.trials(self._id, number, number)
@@ -253,25 +265,47 @@ class Study:
             if not self._store.has_point(self._id, text):
                 self._history.revision = self._store.add_point(self._id, self._history.revision, text)
 
-    def ask(self) -> Trial:
+    def ask(self, detached: bool = False, again: int | None = None) -> Trial:
         """The next trial, stored as running: one whose process died, or an enqueued point, or the sampler's.
 
+        Args:
+            detached: the trial is run elsewhere: it stays running when this process ends, nobody is given it again
+                unless by number, and any process may tell it. Until then other processes may ask for the next one.
+            again: number of a running trial that is to be given again, since whoever ran it is gone.
+
         Raises:
-            StudyError: another process runs the study.
+            StudyError: another process runs the study, or the trial of number `again` is not running.
             ExhaustedError: a StudyError; every configuration of a finite space has been tried.
             SpaceError: the constraints leave the sampler no point to propose.
             StoreError: the store cannot be written.
         """
         with self._claimed():
-            orphans = self._history.running - self._handed.keys()
-            if orphans:
-                asked = replace(self._read(min(orphans)), started=trials_.utc_now())
+            lost = self._orphan() if again is None else self._told(again)
+            asked = self._new_trial(detached) if lost is None else self._given_again(lost, detached)
+            if detached:
+                self._handed.pop(asked.number, None)
             else:
-                asked = self._new_trial()
-            self._handed[asked.number] = asked.started
+                self._handed[asked.number] = asked.started
             return asked
 
-    def _new_trial(self) -> Trial:
+    def _orphan(self) -> Trial | None:
+        """The first running trial whose process died."""
+        for number in sorted(self._history.running - self._handed.keys()):
+            trial = self._read(number)
+            if not trial.detached:
+                return trial
+        return None
+
+    def _given_again(self, trial: Trial, detached: bool) -> Trial:
+        started = trials_.utc_now()
+        if trial.detached or detached:
+            (row,) = self._store.trials(self._id, trial.number, trial.number)
+            row = row._replace(started=started, stats=trials_.running_stats(detached))
+            self._history.revision = self._store.end_trial(self._id, self._history.revision, row)
+            return trials_.trial(row, self._where)
+        return replace(trial, started=started)
+
+    def _new_trial(self, detached: bool) -> Trial:
         if self.sampler is None:
             raise StudyError(
                 f"{self._where} was made with a sampler of your own; open it with Study(..., sampler=)"
@@ -299,7 +333,7 @@ class Study:
                     f"the sampler {type(self.sampler).__name__} proposed hparams that violate the constraint "
                     f"{violated!r} of {self._where}; let it ask hypergrad.samplers.Admission first"
                 )
-        row = trials_.running_row(number, hparams, proposal, self.seed)
+        row = trials_.running_row(number, hparams, proposal, self.seed, detached)
         self._history.revision = self._store.add_trial(self._id, self._history.revision, row, position)
         self._history.add(trials_.record(row.history, self._where))
         return trials_.trial(row, self._where)
@@ -384,11 +418,13 @@ class Study:
         seconds: float | None = None,
         callback: Callable[[Trial, Study], Any] | None = None,
         on_error: str = "raise",
+        stop: StopRule | Iterable[StopRule] = (),
         noise: bool = False,
     ) -> None:
         """Run trials until the study holds `trials` finished ones, those of earlier calls included.
 
-        In a finite space it ends early when every configuration has been tried; `exhausted` is then True.
+        In a finite space it ends early when every configuration has been tried; `exhausted` is then True. Whenever it
+        ends early, `stopped` says why.
 
         Args:
             objective: hparams -> number | (number, gradient tree) | `Outcome` | problem; or a problem.
@@ -398,6 +434,8 @@ class Study:
             callback: called with (trial, study) after each finished trial.
             on_error: ``"raise"``: an exception of the objective marks the trial failed and ends the run;
                 ``"continue"``: it marks the trial failed. Ctrl-C leaves the trial to be run again.
+            stop: rules, such as ``hg.Target(0.1)`` or ``[hg.Patience(20), hg.ExpectedImprovementBelow(1e-3)]``; the
+                first that finds a reason in the finished trials, those of earlier calls included, ends the run.
             noise: whether a problem's standard errors over folds and seeds are told as the noise of its trials. They
                 say how well the mean over folds is known, not how well two trials can be compared: folds and seeds
                 are the same in every trial, so most of their spread is common to all of them.
@@ -408,17 +446,31 @@ class Study:
         """
         budget, allowed = limits(objective, trials, seconds, on_error)
         limit = monotonic() + allowed
-        if self.finished >= budget:
+        wanted = rules(stop)
+        self.stopped = None
+        ended = self._at_an_end(budget, wanted)
+        if ended:
             return
         with self._running_here():
-            while self.finished < budget and monotonic() < limit:
+            while not ended:
+                if monotonic() >= limit:
+                    self.stopped = f"{seconds:g} s were spent"
+                    return
                 try:
                     asked = self.ask()
                 except ExhaustedError:
+                    self.stopped = "every configuration of the space has been tried"
                     return
-                ended = self._one(asked, objective, method, on_error, noise)
+                trial = self._one(asked, objective, method, on_error, noise)
                 if callback is not None:
-                    callback(ended, self)
+                    callback(trial, self)
+                ended = self._at_an_end(budget, wanted)
+
+    def _at_an_end(self, budget: int, wanted: tuple[StopRule, ...]) -> bool:
+        """Whether the trials are spent or a rule, which `stopped` then quotes, says that they need not be."""
+        if wanted:
+            self.stopped = reason_to_stop(wanted, self.space, self._records())
+        return self.stopped is not None or self.finished >= budget
 
     @contextmanager
     def _running_here(self) -> Iterator[None]:

@@ -90,6 +90,11 @@ class Trial:
         return self.state == "complete" and math.isfinite(self.value)
 
     @property
+    def detached(self) -> bool:
+        """Whether it was handed out by ``ask(detached=True)`` and runs until it is told, whatever process ends."""
+        return self.state == "running" and bool(self.stats.get("detached", False))
+
+    @property
     def feasible(self) -> bool:
         """Whether every black-box constraint of the study is known to hold; True in a study without any."""
         return self.margins is None or bool((self.margins <= 0.0).all())
@@ -129,7 +134,14 @@ def versions() -> dict[str, str]:
     return {"hypergrad": own, "numpy": np.__version__, "python": platform.python_version()}
 
 
-def running_row(number: int, hparams: Mapping[str, Any], proposal: Proposal, seed: int) -> TrialRow:
+def running_stats(detached: bool) -> str:
+    """The stats of a running trial: whether its process may end before it."""
+    return encode({"detached": True} if detached else {})
+
+
+def running_row(
+    number: int, hparams: Mapping[str, Any], proposal: Proposal, seed: int, detached: bool = False
+) -> TrialRow:
     """The row of a trial that starts now."""
     return TrialRow(
         number=number,
@@ -148,7 +160,7 @@ def running_row(number: int, hparams: Mapping[str, Any], proposal: Proposal, see
         hparams=encode(dict(hparams), "hparams", sort=True),
         gradient=None,
         metrics="{}",
-        stats="{}",
+        stats=running_stats(detached),
         curve=b"",
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from hypergrad.samplers.base import Sampler
 from hypergrad.space import Space
+from hypergrad.study.stopping import StopRule
 from hypergrad.study.study import Study
 from hypergrad.study.trial import Trial
 
@@ -25,6 +26,7 @@ def tune(
     name: str = "tune",
     seconds: float | None = None,
     callback: Callable[[Trial, Study], Any] | None = None,
+    stop: StopRule | Iterable[StopRule] = (),
 ) -> Study:
     """A new or continued `Study`, optimized until it holds `trials` finished trials.
 
@@ -39,10 +41,11 @@ def tune(
         name: of the study; a study of this name in the store is continued.
         seconds: wall time, looked at between trials; None: no limit.
         callback: called with (trial, study) after each finished trial.
+        stop: rules that end it earlier, as in `Study.optimize`; `Study.stopped` says which one did.
 
     Raises:
         StudyError, StoreError: as `Study` and `Study.optimize`.
     """
     study = Study(name, space, sampler=sampler, store=store, seed=seed)
-    study.optimize(objective, trials=trials, method=method, seconds=seconds, callback=callback)
+    study.optimize(objective, trials=trials, method=method, seconds=seconds, callback=callback, stop=stop)
     return study

@@ -10,7 +10,7 @@ import pytest
 
 import hypergrad
 
-COMMANDS = ["tune", "grad", "show", "studies"]
+COMMANDS = ["tune", "grad", "show", "studies", "ask", "tell", "best", "importance", "slice", "why"]
 
 
 def test_version(call):
