@@ -78,6 +78,12 @@ def first_line(thing: Any) -> str:
     show_default=True,
     help="How the next trial is chosen.",
 )
+@click.option(
+    "--earlier",
+    multiple=True,
+    metavar="STUDY",
+    help="A study in the same store (its name or key) whose trials tell this one where to look. May be repeated.",
+)
 @options.json_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def tune(as_json: bool, quiet: bool, **arguments: Any) -> None:
@@ -111,5 +117,6 @@ def next_commands(request: Request, result: TuneSummary) -> list[str]:
     again += ["--target", request.target] if request.target is not None else []
     again += ["--seed", str(request.seed)] if request.seed else []
     again += ["--sampler", request.sampler] if request.sampler != "hybrid" else []
+    again += [word for which in request.earlier for word in ("--earlier", which)]
     again += ["--trials", str(2 * result.trials), *store]
     return [shlex.join(["hypergrad", "show", result.study, *store]), shlex.join(again)]

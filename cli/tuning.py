@@ -33,6 +33,7 @@ class Request:
     seed: int
     store: Path
     sampler: str
+    earlier: tuple[str, ...] = ()
     target_value: float | None = None
     patience: int | None = None
     tolerance: float | None = None
@@ -88,11 +89,22 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
         space=space.to_json(),
         sampler=request.sampler,
         version=version(),
+        **({"earlier": list(request.earlier)} if request.earlier else {}),
     )
     name = f"{request.task}-{Path(request.data).stem}-{key[:8]}"
     sampler = SAMPLERS[request.sampler]()
     info = {"task": request.task, "data": request.data, "target": dataset.target}
-    study = hg.Study(name, space, sampler=sampler, store=request.store, seed=request.seed, key=key, info=info)
+    earlier = [(request.store, which) for which in request.earlier]
+    study = hg.Study(
+        name,
+        space,
+        sampler=sampler,
+        store=request.store,
+        seed=request.seed,
+        key=key,
+        info=info,
+        earlier=earlier,
+    )
     held = study.finished
     if request.total is None or held < request.total:
         with progress(request.total, request.seconds, held, silent) as callback:
@@ -142,6 +154,9 @@ def notes(
         found.append(f"continued after {held} trials of an earlier run")
     if study.stopped is not None and request.total is not None:
         found.append(f"stopped after {done} of {request.total} trials: {study.stopped}")
+    for origin in study.earlier:
+        unfit = f", {origin.left_out} do not fit the space" if origin.left_out else ""
+        found.append(f"{origin.trials} trials of the earlier study {origin.name} told where to look{unfit}")
     failed = sum(trial.state == "failed" for trial in study.trials)
     diverged = sum(trial.state == "complete" and not math.isfinite(trial.value) for trial in study.trials)
     found += [f"{diverged} of {done} trials diverged"] if diverged else []

@@ -6,6 +6,7 @@ problem; or it is a training problem itself. Of a problem the value and the hype
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -15,10 +16,11 @@ import numpy as np
 
 from hypergrad import tree
 from hypergrad.errors import RangeError, StudyError
+from hypergrad.study import checks
 from hypergrad.study.told import Outcome
 from hypergrad.study.trial import Trial
 
-__all__ = ["evaluate", "is_problem"]
+__all__ = ["evaluate", "is_problem", "limits"]
 
 _EXPECTED = "expected a number, (number, gradient), an Outcome or a problem"
 
@@ -28,13 +30,30 @@ def is_problem(thing: Any) -> bool:
     return hasattr(thing, "steps") and hasattr(thing, "init") and not isinstance(thing, type)
 
 
-def evaluate(objective: Any, trial: Trial, method: Any = None) -> Outcome:
+def limits(objective: Any, trials: Any, seconds: Any, on_error: Any) -> tuple[int, float]:
+    """The arguments of `Study.optimize`, checked: finished trials in the end, and the seconds allowed.
+
+    Raises:
+        StudyError: one of them is not what it should be.
+    """
+    if not callable(objective) and not is_problem(objective):
+        raise StudyError(f"the objective is {objective!r}, expected a function of hparams or a problem")
+    if on_error not in ("raise", "continue"):
+        raise StudyError(f"on_error is {on_error!r}, expected 'raise' or 'continue'")
+    budget = checks.index(trials, "trials")
+    if budget < 0:
+        raise StudyError(f"trials is {budget}, expected at least 0")
+    return budget, math.inf if seconds is None else checks.amount(seconds, "seconds", finite=False)
+
+
+def evaluate(objective: Any, trial: Trial, method: Any = None, noise: bool = False) -> Outcome:
     """The outcome of one trial.
 
     Args:
         objective: a problem, or hparams -> number | (number, gradient tree) | Outcome | problem; gets a copy of them.
         trial: which hparams, which seed, and whether the gradient is wanted of a problem.
         method: of the hypergradient; None: Auto().
+        noise: whether the standard errors over folds and seeds of a problem are told; see `Study.optimize`.
 
     Raises:
         StudyError: the objective returned something else.
@@ -43,7 +62,7 @@ def evaluate(objective: Any, trial: Trial, method: Any = None) -> Outcome:
     hparams = tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, trial.hparams)
     answer = objective if is_problem(objective) else _called(objective, hparams)
     if is_problem(answer):
-        return _trained(answer, hparams, trial, method, started)
+        return _trained(answer, hparams, trial, method, started, noise)
     if isinstance(answer, Outcome):
         spent = perf_counter() - started
         return replace(answer, seconds=spent if answer.seconds is None else answer.seconds)
@@ -64,7 +83,9 @@ def _called(objective: Callable[[Any], Any], hparams: dict[str, Any]) -> Any:
     return answer
 
 
-def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, started: float) -> Outcome:
+def _trained(
+    problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, started: float, noise: bool
+) -> Outcome:
     """Train and, when the gradient is wanted, differentiate.
 
     Where the method cannot at these hyperparameters, though it can at others, the trial has a value and no gradient.
@@ -83,6 +104,8 @@ def _trained(problem: Any, hparams: dict[str, Any], trial: Trial, method: Any, s
     return Outcome(
         value=result.value,
         gradient=None if result.warnings else result.hypergradient,  # noise would mislead the sampler
+        noise=result.value_error if noise else None,
+        gradient_noise=result.hypergradient_error if noise and not result.warnings else None,
         curve=result.curve,
         metrics=dict(result.metrics),
         stats={

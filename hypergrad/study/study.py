@@ -11,8 +11,6 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.asking import proposal as proposal_of
@@ -25,7 +23,7 @@ from hypergrad.study.earlier import Origin, snapshot
 from hypergrad.study.history import History
 from hypergrad.study.insight import Insight
 from hypergrad.study.lock import RunLock
-from hypergrad.study.runner import evaluate, is_problem
+from hypergrad.study.runner import evaluate, limits
 from hypergrad.study.stopping import StopRule, reason_to_stop, rules
 from hypergrad.study.store import Store, StudyRow, TrialRow
 from hypergrad.study.told import Outcome, completed
@@ -421,6 +419,7 @@ class Study(Insight):
         callback: Callable[[Trial, Study], Any] | None = None,
         on_error: str = "raise",
         stop: StopRule | Iterable[StopRule] = (),
+        noise: bool = False,
     ) -> None:
         """Run trials until the study holds `trials` finished ones, those of earlier calls included.
 
@@ -437,19 +436,16 @@ class Study(Insight):
                 ``"continue"``: it marks the trial failed. Ctrl-C leaves the trial to be run again.
             stop: rules, such as ``hg.Target(0.1)`` or ``[hg.Patience(20), hg.ExpectedImprovementBelow(1e-3)]``; the
                 first that finds a reason in the finished trials, those of earlier calls included, ends the run.
+            noise: whether a problem's standard errors over folds and seeds are told as the noise of its trials. They
+                say how well the mean over folds is known, not how well two trials can be compared: folds and seeds
+                are the same in every trial, so most of their spread is common to all of them.
 
         Raises:
             StudyError: another process runs the study, or the objective returned something that fits nowhere.
             StoreError: the store cannot be written.
         """
-        if not callable(objective) and not is_problem(objective):
-            raise StudyError(f"the objective is {objective!r}, expected a function of hparams or a problem")
-        if on_error not in ("raise", "continue"):
-            raise StudyError(f"on_error is {on_error!r}, expected 'raise' or 'continue'")
-        budget = checks.index(trials, "trials")
-        if budget < 0:
-            raise StudyError(f"trials is {budget}, expected at least 0")
-        limit = np.inf if seconds is None else monotonic() + checks.amount(seconds, "seconds", finite=False)
+        budget, allowed = limits(objective, trials, seconds, on_error)
+        limit = monotonic() + allowed
         wanted = rules(stop)
         self.stopped = None
         ended = self._at_an_end(budget, wanted)
@@ -465,7 +461,7 @@ class Study(Insight):
                 except ExhaustedError:
                     self.stopped = "every configuration of the space has been tried"
                     return
-                trial = self._one(asked, objective, method, on_error)
+                trial = self._one(asked, objective, method, on_error, noise)
                 if callback is not None:
                     callback(trial, self)
                 ended = self._at_an_end(budget, wanted)
@@ -488,9 +484,9 @@ class Study(Insight):
                 self._claims -= 1
                 self._settle()
 
-    def _one(self, asked: Trial, objective: Any, method: Any, on_error: str) -> Trial:
+    def _one(self, asked: Trial, objective: Any, method: Any, on_error: str, noise: bool) -> Trial:
         try:
-            outcome = evaluate(objective, asked, method)
+            outcome = evaluate(objective, asked, method, noise)
             return self.tell(asked, **vars(outcome))
         except StoreError:
             raise

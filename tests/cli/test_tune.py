@@ -8,6 +8,7 @@ import pytest
 
 from hypergrad.report.summary import TuneSummary
 from hypergrad.study import load_study, studies
+from hypergrad.study.codec import encode
 
 QUICK = ("tune", "ridge", "--data", "diabetes")
 
@@ -174,3 +175,21 @@ def test_plain_streams_and_the_c_locale(start):
     assert process.returncode == 0, errors
     output.decode("ascii")
     assert b"\x1b" not in output + errors
+
+
+def test_an_earlier_study_tells_where_to_look(call):
+    first = tuned(call(*QUICK, "--trials", 3, "--json"))
+    arguments = (*QUICK, "--seed", 1, "--trials", 2)
+    found = tuned(call(*arguments, "--earlier", first["study"], "--json"))
+    assert found["study"] != tuned(call(*arguments, "--json"))["study"]
+    assert f"3 trials of the earlier study {first['study']} told where to look" in found["notes"]
+    new = load_study("hypergrad.db", found["study"])
+    best = load_study("hypergrad.db", first["study"]).best.hparams
+    assert encode(new.trials[0].hparams, sort=True) == encode(best, sort=True)
+    assert tuned(call(*arguments, "--earlier", first["study"], "--json"))["trials"] == 2
+    assert f"--earlier {first['study']}" in call(*arguments, "--earlier", first["study"]).stdout.replace(
+        "\n", ""
+    )
+    result = call(*arguments, "--earlier", "nobody")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no study 'nobody'" in result.stderr
