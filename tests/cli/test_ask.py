@@ -178,7 +178,7 @@ def test_the_same_space_may_be_given_each_time(answer, call, space):
         assert answer("ask", "demo", "--space", space, "--seed", 5)["number"] == number
     assert answer("ask", "demo", "--space", space)["number"] == 2
     assert "the seed 5, not 6" in sentence(call("ask", "demo", "--seed", 6), 1)
-    assert "the sampler Gradient" in sentence(call("ask", "demo", "--sampler", "sobol"), 1)
+    assert "the sampler Hybrid" in sentence(call("ask", "demo", "--sampler", "sobol"), 1)
     space.write_text(SPACE.replace("high = 1.0, log", "high = 2.0, log"), encoding="utf-8")
     assert "high=1.0 of 'lr', not 2.0" in sentence(call("ask", "demo", "--space", space), 1)
 
