@@ -17,13 +17,13 @@ worse, 0 (plain L-BFGS) needs about twice as many trials. A rejected trial shrin
 model its curvature, so that the next step turns.
 
 Guards. A gradient above 10⁴ times the running scale has *exploded*, and is replaced by the model's
-prediction g + B s. A pair enters the model only if both its gradients are sane, s·y > 0, and value and
-gradients agree by the trapezoidal rule, |f₁ - f - ½ (g + g₁)·s| <= 0.4 (|g·s| + |g₁·s|), which a wrong
+prediction g + B s. A pair enters the model, damped (Powell 1978), only if both its gradients are sane, and
+value and gradients agree by the trapezoidal rule, |f₁ - f - ½ (g + g₁)·s| <= 0.4 (|g·s| + |g₁·s|), which a wrong
 sign, noise or a region of chaos violates. After two such disagreements since it was accepted the
 incumbent's own gradient is doubted, and replaced by what the last trial says of it, g₁ - B s. Where
 training diverged, see `hypergrad.samplers.walls`. All tests are invariant to the scale of the value.
 
-Source: Nocedal and Wright, Numerical Optimization, 2nd edition, chapters 4, 7 and 16.
+Source: Nocedal and Wright, Numerical Optimization, 2nd edition, chapters 4, 7, 16 and 18 (damping).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ EXPLODED = 1e4  # times the running scale of the gradients
 MEMORY = 20  # pairs kept
 WIDEST = 0.5  # largest trust radius
 AGREEMENT = 0.4  # trapezoidal rule, relative
+DAMPING = 0.2  # least curvature along a step that the model learns, relative to what it had
 DIVERGED = 10.0  # times the predicted fall, or all that was gained: a rise that counts as divergence
 ARMIJO = 1e-4  # sufficient decrease
 FAILURES = 7  # rejected trials in a row that end a descent
@@ -226,6 +227,7 @@ def advance(descent: Descent, trial: Record) -> Descent:
         across = float(g1 @ s)
         agrees = abs(f1 - f - 0.5 * (down + across)) <= AGREEMENT * (abs(down) + abs(across))
         y = np.where(descent.known, g1 - g, 0.0)
+        y = _damped(descent, s, y) if pairs else y
         if agrees and sane_before and float(s @ y) > 1e-8 * math.sqrt(float(s @ s) * float(y @ y)):
             pairs = (*pairs, (s, y))[-MEMORY:]
     state = replace(descent, norms=norms, pairs=pairs, trace=(*descent.trace, f1 if accepted else f))
@@ -257,6 +259,19 @@ def advance(descent: Descent, trial: Record) -> Descent:
             radius=max(length, shrunk.radius),
         )
     return shrunk
+
+
+def _damped(descent: Descent, s: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """y, or where s·y < DAMPING s·B s the nearest mixture of y and B s that reaches it (Powell 1978).
+
+    So a step along which the slope steepens lowers the curvature of the model there, and the next one is longer.
+    """
+    curved = descent.model().times(s)
+    known, told = float(s @ curved), float(s @ y)
+    if not 0.0 < known < math.inf or told >= DAMPING * known:
+        return y
+    share = (1.0 - DAMPING) * known / (known - told)
+    return share * y + (1.0 - share) * curved
 
 
 def _fence(descent: Descent) -> tuple[np.ndarray, np.ndarray] | None:
