@@ -81,13 +81,14 @@ class Acquisition(ABC):
 class LogEI(Acquisition):
     """log EI = log s + log h(z): the logarithm of the expected fall below `best`.
 
-    With noisy values, `best` is the least posterior mean at the points evaluated (noisy LogEI by plug-in).
+    With noisy values, `best` may be the least posterior mean at the points evaluated; `noisy.NoisyLogEI` integrates
+    over what is not known of it.
 
     Attributes:
-        best: f*, in the units of the posterior.
+        best: f*, in the units of the posterior; an array takes part in broadcasting.
     """
 
-    best: float
+    best: float | np.ndarray
 
     def __call__(self, mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         z = (self.best - mean) / deviation

@@ -32,11 +32,11 @@ from functools import cached_property
 
 import numpy as np
 
-from hypergrad.bayesopt.kernels import Blocks, Kernel, Rows
+from hypergrad.bayesopt.kernels import Blocks, Kernel, Points, Rows
 from hypergrad.bayesopt.observations import Observations
 from hypergrad.errors import DataError, ShapeError
 
-__all__ = ["Hyperparameters", "Likelihood", "Moments", "Posterior", "condition"]
+__all__ = ["Here", "Hyperparameters", "Likelihood", "Moments", "Posterior", "condition", "solve"]
 
 LADDER = (0.0, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
 
@@ -126,7 +126,7 @@ class Likelihood:
         diagonal[n:] += lengths**2 * (self._given + theta.gradient_noise)
         y = np.concatenate([self.data.values - theta.mean, lengths * self._derivatives])
         factor, jitter = _factor(matrix)
-        return factor, y, jitter, _solve(factor, y)
+        return factor, y, jitter, solve(factor, y)
 
     def log_density(self, theta: Hyperparameters) -> float:
         """The log marginal likelihood."""
@@ -248,41 +248,23 @@ class Posterior:
         return units * mean, covariance * units[:, None] * units
 
     def moments(self, x: object, active: object | None = None) -> Moments:
-        """Mean, variance and their gradients by x, at x (q, d).
-
-        With α as a value part (n,) and a derivative part (n, d), and T = Σ_j Δ_j α_j per pair of points::
-
-            ∂mean/∂z_i = v Σ_p (2 φ' α_p − 4 φ'' T_p) Δ_i − 2 φ' α_pi
-
-        and the variance's is −2 times the same with A⁻¹ k(x) for α. O(q n d) once A⁻¹ k(x) is there.
+        """Mean, variance and their gradients by x, at x (q, d). O(q n d) once A⁻¹ k(x) is there.
 
         Raises:
             ShapeError, DataError: x is not q points of this kernel.
         """
-        points = self.kernel.points(x, active)
-        rows, n = self.data.rows, len(self.data)
-        blocks = Blocks(self.kernel, points, Rows.of(np.arange(len(points))), self.data.points, rows)
-        cross = blocks.matrix(self.theta.lengthscales, self.theta.signal)
-        half = _half(self.factor, cross.T)
-        beta = _half(self.factor, half, transposed=True).T
-        variance = self.theta.signal - np.einsum("aq,aq->q", half, half)
-        inverse = np.where(self.kernel.smooth, 1.0 / self.theta.lengthscales[self.kernel.first], 0.0)
-        difference = (points.x[:, None, :] - self.data.points.x[None, :, :]) * inverse
-        s = blocks._sum(1.0 / self.theta.lengthscales**2, False)
-        _, f1, f2 = self.kernel.profile.derivatives(s, 2)
-        q, d = points.x.shape
-        slopes = []
-        for weights in (np.broadcast_to(self.alpha, (q, len(rows))), beta):
-            values = weights[:, :n]
-            parts = np.zeros((q, n, d))
-            parts[:, rows.points, rows.coordinates] = weights[:, n:]
-            along = np.einsum("qpi,qpi->qp", difference, parts)
-            slope = np.einsum("qp,qpi->qi", 2.0 * f1 * values - 4.0 * f2 * along, difference)
-            slope -= 2.0 * np.einsum("qp,qpi->qi", f1, parts)
-            slopes.append(np.where(points.active, self.theta.signal * inverse * slope, 0.0))
-        return Moments(
-            self.theta.mean + cross @ self.alpha, np.maximum(variance, 0.0), slopes[0], -2.0 * slopes[1]
-        )
+        here = self.here(x, active)
+        variance, by_variance = here.variance()
+        slope = here.slope(np.broadcast_to(self.alpha, here.cross.shape))
+        return Moments(self.theta.mean + here.cross @ self.alpha, variance, slope, by_variance)
+
+    def here(self, x: object, active: object | None = None) -> Here:
+        """What the moments at x (q, d) are made of.
+
+        Raises:
+            ShapeError, DataError: x is not q points of this kernel.
+        """
+        return Here(self, self.kernel.points(x, active))
 
     def leave_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance (n,), noise included, of each observed value without any row of its own point.
@@ -308,6 +290,69 @@ class Posterior:
             variance[group] = first[:, 0]
             residual[group] = np.einsum("pa,pa->p", first, self.alpha[mine])
         return self.data.values - residual, variance
+
+
+class Here:
+    """The covariances of f at q points with the rows of a posterior, and what follows from them.
+
+    Attributes:
+        cross: k(x), (q, R).
+    """
+
+    def __init__(self, posterior: Posterior, points: Points) -> None:
+        self.posterior, self.points = posterior, points
+        data, theta = posterior.data, posterior.theta
+        left = Rows.of(np.arange(len(points)))
+        self._blocks = Blocks(posterior.kernel, points, left, data.points, data.rows)
+        self.cross = self._blocks.matrix(theta.lengthscales, theta.signal)
+
+    def variance(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of f, (q,), and its gradient by x, (q, d)."""
+        factor = self.posterior.factor
+        half = _half(factor, self.cross.T)
+        variance = self.posterior.theta.signal - np.einsum("aq,aq->q", half, half)
+        beta = _half(factor, half, transposed=True).T
+        return np.maximum(variance, 0.0), -2.0 * self.slope(beta)
+
+    def slope(self, weights: np.ndarray) -> np.ndarray:
+        """The gradient by x of k(x)ᵀ w, (q, d); 0 for choices and inactive numbers.
+
+        With w as a value part (n,) and a derivative part (n, d), and T = Σ_j Δ_j w_j per pair of points::
+
+            ∂/∂z_i = v Σ_p (2 φ' w_p − 4 φ'' T_p) Δ_i − 2 φ' w_pi
+
+        Args:
+            weights: w for each of the points, (q, R).
+        """
+        kernel, theta, data = self.posterior.kernel, self.posterior.theta, self.posterior.data
+        rows, n = data.rows, len(data)
+        inverse = np.where(kernel.smooth, 1.0 / theta.lengthscales[kernel.first], 0.0)
+        difference, f1, f2 = self._profile
+        table = 2.0 * f1 * weights[:, :n]
+        if not len(rows.points):
+            return np.where(self.points.active, theta.signal * inverse * _along(table, difference), 0.0)
+        q, d = self.points.x.shape
+        parts = np.zeros((q, n, d))
+        parts[:, rows.points, rows.coordinates] = weights[:, n:]
+        table -= 4.0 * f2 * np.einsum("qpi,qpi->qp", difference, parts)
+        slope = _along(table, difference) - 2.0 * _along(f1, parts)
+        return np.where(self.points.active, theta.signal * inverse * slope, 0.0)
+
+    @cached_property
+    def _profile(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Δ (q, n, d), φ' and φ'' (q, n)."""
+        kernel, theta = self.posterior.kernel, self.posterior.theta
+        inverse = np.where(kernel.smooth, 1.0 / theta.lengthscales[kernel.first], 0.0)
+        difference = (self.points.x[:, None, :] - self.posterior.data.points.x[None, :, :]) * inverse
+        assert self._blocks.distances is not None
+        _, f1, f2 = kernel.profile.derivatives(self._blocks.distances, 2)
+        return difference, f1, f2
+
+
+def _along(table: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Σ_p t_qp v_qpi: (q, n) and (q, n, d) -> (q, d)."""
+    found: np.ndarray = np.matmul(table[:, None, :], vectors)[:, 0, :]
+    return found
 
 
 def condition(kernel: Kernel, theta: Hyperparameters, data: Observations) -> Posterior:
@@ -348,7 +393,8 @@ def _factor(matrix: np.ndarray) -> tuple[np.ndarray, float]:
     )
 
 
-def _solve(factor: np.ndarray, y: np.ndarray) -> np.ndarray:
+def solve(factor: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A⁻¹ y, of one right side or of several columns."""
     from scipy.linalg import lapack
 
     return lapack.dpotrs(factor, y, lower=1)[0]

@@ -1,12 +1,15 @@
 """Where an acquisition function is largest in the unit cube, with some coordinates discrete.
 
 Candidates spread over the cube and around good points are scored at once; the best of them, kept apart, are refined
-by turns: quasi-Newton steps (L-BFGS-B, Byrd et al. 1995) in the continuous coordinates, then a local search in the
-discrete ones, one coordinate after the other, until neither gains.
+by turns: quasi-Newton steps (L-BFGS-B, Byrd et al. 1995) in the continuous coordinates, then the best move in the
+discrete ones, until neither gains. Where the combinations of the discrete coordinates are few, that move is exact: all
+are tried, every one is among the candidates, and the starts differ in it as far as they can; where they are many it is
+a local search, one coordinate after the other. With no continuous coordinate and few combinations the answer is exact.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +21,8 @@ Surface = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 Allowed = Callable[[np.ndarray], bool]
 
 _FEW = 32  # values of a discrete coordinate that are all tried; of more, the nearest
+_COMBINATIONS = 256  # of discrete values that are all tried, beside continuous coordinates
+_LISTED = 8192  # the same where there are no others
 _APART = 1e-3  # largest distance along a coordinate at which two starts count as one
 
 
@@ -49,6 +54,24 @@ class Cube:
         """(d,) bool: coordinates that move freely."""
         return np.array([c is None for c in self.choices], bool) & np.isnan(self.fixed)
 
+    @property
+    def discrete(self) -> dict[int, np.ndarray]:
+        """The values of the discrete coordinates that are not fixed."""
+        return {i: c for i, c in enumerate(self.choices) if c is not None and np.isnan(self.fixed[i])}
+
+    @property
+    def combinations(self) -> int:
+        """How many there are of the values of the discrete coordinates."""
+        return math.prod(values.size for values in self.discrete.values())
+
+    def combined(self, x: np.ndarray) -> np.ndarray:
+        """x (d,) with every combination of the discrete coordinates' values, (combinations, d)."""
+        grid = np.meshgrid(*self.discrete.values(), indexing="ij")
+        found = np.repeat(x[None], self.combinations, axis=0)
+        for i, values in zip(self.discrete, grid, strict=True):
+            found[:, i] = values.ravel()
+        return found
+
     def snapped(self, x: np.ndarray) -> np.ndarray:
         """The nearest points of the cube, (q, d)."""
         x = np.clip(np.array(x, float, ndmin=2), 0.0, 1.0)
@@ -70,6 +93,7 @@ def maximize(
     starts: int = 6,
     iterations: int = 60,
     allowed: Allowed | None = None,
+    score: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, float]:
     """The best point found, (d,), and the acquisition there.
 
@@ -84,20 +108,33 @@ def maximize(
         iterations: of each quasi-Newton run.
         allowed: whether a point (d,) may be the answer; None: all may. Where no candidate may, the answer is one that
             may not.
+        score: points (q, d) -> acquisition (q,), where that alone costs less; None: by `surface`.
     """
-    points = cube.snapped(_spread(cube, near, rng, candidates))
-    scores, _ = surface(points)
+    values = score or (lambda x: surface(x)[0])
+    few = bool(cube.discrete) and cube.combinations <= _COMBINATIONS
+    if not cube.continuous.any() and cube.combinations <= _LISTED:
+        points = cube.combined(cube.snapped(np.zeros((1, cube.dimension)))[0])
+        starts = 0
+    else:
+        points = cube.snapped(_spread(cube, near, rng, candidates))
+        if few:
+            points = np.concatenate([points, *(cube.combined(x) for x in points[candidates // 2 :][:2])])
+    scores = values(points)
     scores = np.where(np.isfinite(scores), scores, -np.inf)
     if allowed is not None:
         may = np.array([allowed(point) for point in points])
         if may.any():
             points, scores = points[may], scores[may]
     chosen: list[np.ndarray] = []
-    for i in np.argsort(-scores, kind="stable"):
-        if all(np.abs(points[i] - other).max(initial=0.0) > _APART for other in chosen):
-            chosen.append(points[i])
-        if len(chosen) == starts:
-            break
+    every = list(range(cube.dimension))
+    for compared in (
+        [list(cube.discrete), every] if few else [every]
+    ):  # where they are few, of each combination first
+        for i in np.argsort(-scores, kind="stable"):
+            if len(chosen) == starts:
+                break
+            if all(np.abs(points[i] - other)[compared].max(initial=0.0) > _APART for other in chosen):
+                chosen.append(points[i])
     best, value = points[int(np.argmax(scores))], float(scores.max())
     for start in chosen:
         x, found = _refined(surface, cube, start, iterations)
@@ -180,22 +217,28 @@ def _continuous(
 
 
 def _discrete(surface: Surface, cube: Cube, x: np.ndarray, value: float) -> tuple[np.ndarray, float]:
-    """Each discrete coordinate in turn takes its best value, until none changes."""
-    loose = [
-        i for i, c in enumerate(cube.choices) if c is not None and np.isnan(cube.fixed[i]) and c.size > 1
-    ]
+    """The best of all combinations where they are few; else each coordinate in turn, until none changes."""
+    loose = cube.discrete
+
+    def take(points: np.ndarray) -> bool:
+        nonlocal x, value
+        scores, _ = surface(points)
+        j = int(np.argmax(np.where(np.isfinite(scores), scores, -np.inf)))
+        gains = bool(scores[j] > value + 1e-12 * (1.0 + abs(value)))
+        if gains:
+            x, value = points[j], float(scores[j])
+        return gains
+
+    if loose and cube.combinations <= _COMBINATIONS:
+        take(cube.combined(x))
+        return x, value
     changed = bool(loose)
     while changed:
         changed = False
-        for i in loose:
-            values = cube.choices[i]
-            assert values is not None
+        for i, values in loose.items():
             if values.size > _FEW:
                 values = values[np.argsort(np.abs(values - x[i]), kind="stable")[:_FEW]]
             points = np.repeat(x[None], values.size, axis=0)
             points[:, i] = values
-            scores, _ = surface(points)
-            j = int(np.argmax(np.where(np.isfinite(scores), scores, -np.inf)))
-            if scores[j] > value + 1e-12 * (1.0 + abs(value)):
-                x, value, changed = points[j], float(scores[j]), True
+            changed = take(points) or changed
     return x, value

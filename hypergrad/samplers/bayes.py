@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hypergrad.bayesopt.acquisition import LogEI
 from hypergrad.errors import SpaceError
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.asking import proposal
@@ -85,7 +84,7 @@ class Bayes(Sampler):
         surrogate = Surrogate.of(space, past, gradients=self.gradients, rows=self.rows, earlier=before)
         if surrogate.sources.heard < self._first(space):  # cheap trials or earlier studies have misled
             return self._start(space, past, seed, number, full=True)
-        unit, utility = surrogate.maximum(LogEI(surrogate.best), rng)
+        unit, utility = surrogate.maximum(surrogate.improvement, rng)
         if utility < math.log(_IDLE * surrogate.scale):
             found = proposal(Sobol(defaults_first=False), space, past, seed=seed, number=number)
             return Proposal(

@@ -218,7 +218,7 @@ class _Model:
 
     def best_point(self, rng: np.random.Generator, ratio: float) -> tuple[np.ndarray, float, bool]:
         """The point (d,) of largest log EI, log EI there, and whether its gradient is worth `ratio` values."""
-        unit, utility = self.surrogate.maximum(LogEI(self.surrogate.best), rng)
+        unit, utility = self.surrogate.maximum(self.surrogate.improvement, rng)
         wants = ratio == 1.0 or told_by_gradient(self.surrogate, unit, rng) > ratio
         return self._outside(unit), utility, wants and bool(self.whole.continuous.any())
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hypergrad.bayesopt.acquisition import Acquisition
+from hypergrad.bayesopt.acquisition import Acquisition, LogEI
 from hypergrad.bayesopt.fit import Fit
 from hypergrad.bayesopt.gp import Posterior, condition
 from hypergrad.bayesopt.kernels import Kernel, make_kernel
 from hypergrad.bayesopt.maximize import Cube, maximize
+from hypergrad.bayesopt.noisy import NoisyLogEI
 from hypergrad.bayesopt.observations import Observations, observe
 from hypergrad.parameters import Categorical, Discrete
 from hypergrad.samplers.base import Record
@@ -29,6 +30,10 @@ _LISTED = (
     1000  # values of an integer that the acquisition is maximised over as such; more count as continuous
 )
 _STEEP = 1e3  # a derivative along a unit coordinate above so many times the spread of the values is no slope of use
+_FLOOR = 1e-12  # of a deviation, in spreads of the values
+_NOISY = (
+    1e-3  # variance of the noise of a value, in variances of the values, that makes the best trial uncertain
+)
 _NEAR = 5  # best trials around which the acquisition is looked at closely
 
 
@@ -88,9 +93,29 @@ class Surrogate:
         """Spread of the warped values."""
         return self.model.scale
 
-    def surface(self, utility: Acquisition) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    @property
+    def noisy(self) -> bool:
+        """Whether the noise of the values, fitted and told, is more than `_NOISY`."""
+        told = float(self.model.posterior.data.value_noise.mean()) / self.scale**2
+        return self.model.standard.noise + told > _NOISY
+
+    @property
+    def improvement(self) -> LogEI | NoisyLogEI:
+        """Log expected improvement on the best trial; on what it may be, where noise leaves that open.
+
+        The latter in a plain study only: with constraints, fidelities or earlier studies it is that on `best`.
+        """
+        plain = self.feasibility is None and not self.sources.studies and self.space.fidelity is None
+        return NoisyLogEI.of(self.posterior) if plain and self.noisy else LogEI(self.best)
+
+    def surface(
+        self, utility: Acquisition | NoisyLogEI
+    ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """Points (q, d) -> utility (q,), plus log P(feasible) where there are constraints, and its gradient (q, d)."""
-        floor = 1e-12 * self.scale
+        if isinstance(utility, NoisyLogEI):
+            noisy = utility
+            return lambda x: noisy(x, self.space.active(x))
+        floor = _FLOOR * self.scale
         d = self.space.dimension
 
         def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +128,9 @@ class Surrogate:
 
         return evaluate if self.feasibility is None else self.feasibility.added_to(evaluate)
 
-    def maximum(self, utility: Acquisition, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    def maximum(
+        self, utility: Acquisition | NoisyLogEI, rng: np.random.Generator
+    ) -> tuple[np.ndarray, float]:
         """The allowed point (d,) of largest utility, at full fidelity, and the utility there."""
         space = self.space
         order = np.argsort(self.mean, kind="stable")[:_NEAR]
@@ -111,7 +138,19 @@ class Surrogate:
         allowed = None
         if space.constraints:
             allowed = lambda x: space.violated(space.from_unit(x)) is None
-        return maximize(self.surface(utility), cube_of(space), near, rng, allowed=allowed)
+        score = None
+        if self.feasibility is None and not isinstance(utility, NoisyLogEI):
+            score = self._scored(utility)
+        return maximize(self.surface(utility), cube_of(space), near, rng, allowed=allowed, score=score)
+
+    def _scored(self, utility: Acquisition) -> Callable[[np.ndarray], np.ndarray]:
+        """The surface without its gradient."""
+
+        def score(x: np.ndarray) -> np.ndarray:
+            mean, variance = self.posterior.predict(*self.sources.lift(x))
+            return utility(mean, np.sqrt(variance) + _FLOOR * self.scale)[0]
+
+        return score
 
 
 def kernel_of(space: Space) -> Kernel:

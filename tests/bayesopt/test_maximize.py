@@ -90,3 +90,37 @@ def test_the_edge_of_what_is_allowed_is_found():
         surface, Cube.of([None, None]), np.zeros((0, 2)), np.random.default_rng(0), allowed=lambda x: False
     )
     np.testing.assert_allclose(far, [0.8, 0.8], atol=0.05)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_combinations_without_continuous_coordinates_are_searched_exactly(seed):
+    rng = np.random.default_rng(seed)
+    choices = [
+        np.linspace(0.0, 1.0, 8),
+        np.linspace(0.1, 0.9, 9),
+        np.array([0.25, 0.75]),
+        np.linspace(0, 1, 20),
+    ]
+    surface = bumps(rng.random((30, 4)), np.full(30, 0.08), rng.random(30))
+    found, value = maximize(surface, Cube.of(choices), np.zeros((0, 4)), np.random.default_rng(seed))
+    every = np.array(list(itertools.product(*choices)))
+    scores = surface(every)[0]
+    assert value == scores.max()
+    np.testing.assert_array_equal(found, every[np.argmax(scores)])
+
+
+def test_moves_of_two_discrete_coordinates_at_once():
+    """From either side a change of one coordinate loses, and the better side has the narrower slope."""
+    choices = [np.array([0.25, 0.75]), np.array([0.25, 0.75]), None]
+
+    def surface(x):
+        together = np.where(x[:, 0] == x[:, 1], 0.0, -5.0)
+        corner = np.where(x[:, 0] > 0.5, 1.0, 0.0)
+        return together + corner - (x[:, 2] - 0.3) ** 2, np.stack(
+            [0 * x[:, 0]] * 2 + [-2 * (x[:, 2] - 0.3)], 1
+        )
+
+    found, _ = maximize(
+        surface, Cube.of(choices), np.zeros((0, 3)), np.random.default_rng(0), candidates=4, starts=1
+    )
+    np.testing.assert_allclose(found, [0.75, 0.75, 0.3], atol=1e-5)

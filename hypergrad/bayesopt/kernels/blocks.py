@@ -40,6 +40,9 @@ class Blocks:
 
     Args:
         right: None: the same points and rows as on the left; the matrix is then symmetric.
+
+    Attributes:
+        distances: s (n1, n2) of the last `matrix`.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Blocks:
         self._left = left
         self.others = others = rows if others is None else others
         self._squares: np.ndarray | None = None
+        self.distances: np.ndarray | None = None
         # Differences of the derivative rows' own coordinates, unscaled: (G1, n2) and (n1, G2).
         i, j = rows.coordinates, others.coordinates
         self._a = left.x[rows.points, i][:, None] - right.x[:, i].T
@@ -115,7 +119,7 @@ class Blocks:
             signal: v > 0.
             keep: keep the squared distances for the next call (scales·n1·n2 numbers).
         """
-        s = self._sum(1.0 / lengthscales**2, keep)
+        self.distances = s = self._sum(1.0 / lengthscales**2, keep)
         v1, v2 = len(self.rows.values), len(self.others.values)
         if not len(self.rows.points) and not len(self.others.points):
             return signal * self._values(self.kernel.profile.derivatives(s, 0)[0])
