@@ -10,6 +10,11 @@ The descent goes on where r_d γ_d / c >= r_m γ_m / c_m, else the model's trial
 `_WORTH` of the distance from the best value to the lower quartile, the search has converged here, and another descent
 begins elsewhere; it is followed for as long as it can still catch up with the best trial.
 
+Where a prediction of the model has failed, the next ones there are bolder, and the more coordinates there are the more
+room is left for that: after f of its trials in a row that were no improvement it lets a running descent go on for
+`_REST`^f trials. Where the learned noise of the values is more than `_BLURRED`, differences between neighbours tell a
+descent little, and it gets only those trials of which the model expects nothing.
+
 A trial of the model asks for a gradient where that tells more than c times as much as its value, in the variance that
 it is expected to take from f where improvement is likely. The learned noise of gradients counts: chaotic ones are not
 worth their cost. A step of a descent always asks.
@@ -54,6 +59,8 @@ _WORTH = 1e-2  # see the module
 _STARTS = 8  # candidates for the start of a descent elsewhere
 _OPTIMISM = 2.0  # standard deviations below the mean by which they are compared
 _PLACES = 64  # points anywhere, and as many near the best, at which the worth of a gradient is looked at
+_BLURRED = 5e-3  # variance of the noise of values, in their variances, that a descent does not see through
+_REST = 4.0  # trials after a failed one of the model; raised to the number of failures in a row
 _SAME = 1e-9  # largest distance along a coordinate at which two points count as one
 
 
@@ -121,6 +128,10 @@ class Hybrid(Sampler):
             step = self._from_the_model(past, best, model)
         ahead = credit(past, "descent") * step.note.get("predicted", 0.0) if step is not None else 0.0
         around = credit(past, "model") * expected
+        if model.surrogate.model.standard.noise > _BLURRED:
+            ahead = 0.0 if around > worth else ahead
+        elif step is not None and _rests(past):
+            return step
         if max(ahead, around) <= worth:
             return self._elsewhere(space, past, best, model, admission, rng)
         rates = {"descent": ahead / ratio, "model": around / (ratio if wants else 1.0)}
@@ -315,6 +326,24 @@ def credit(past: Sequence[Record], branch: str) -> float:
         if math.isfinite(record.value):
             least = min(least, record.value)
     return found / weight
+
+
+def _rests(past: Sequence[Record]) -> bool:
+    """Whether the model lets the descent go on: for _REST^f trials since the last of its own, f in a row having failed.
+
+    Args:
+        past: sorted by number.
+    """
+    least, failures, since = math.inf, 0, math.inf
+    for record in past:
+        since += 1
+        if record.note.get("phase") == "model":
+            since = 0
+            if record.state != "running":
+                failures = 0 if record.value < least else failures + 1
+        if math.isfinite(record.value):
+            least = min(least, record.value)
+    return failures > 0 and since < _REST**failures
 
 
 def told_by_gradient(surrogate: Surrogate, unit: np.ndarray, rng: np.random.Generator) -> float:
