@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from hypergrad.samplers.descent import Descent, advance, begin, converged, hopel
 
 __all__ = ["best", "current", "fold", "own", "step"]
 
-_HALVINGS = 30  # of a step that a constraint refuses
+_HALVINGS = 30  # of a step that a constraint refuses, or that has been tried
 
 
 def own(record: Record) -> bool:
@@ -79,11 +79,23 @@ def _adopted(descent: Descent | None, record: Record, radius: float) -> Descent 
     return begin(record, radius) or descent
 
 
-def step(descent: Descent, start: int, best: Record, admission: Admission, factor: float) -> Proposal | None:
-    """The next step of a descent, halved until the constraints allow it; None where it is over."""
+def step(
+    descent: Descent,
+    start: int,
+    best: Record,
+    past: Sequence[Record],
+    admission: Admission,
+    factor: float = 1.0,
+) -> Proposal | None:
+    """The next step of a descent, halved until it is allowed and new; None where the descent is over."""
     unit, predicted = propose(descent, factor)
-    if admission.space.constraints:
-        found = _shortened(descent, unit, predicted, admission)
+
+    def may(point: np.ndarray) -> bool:
+        new = not any(np.array_equal(record.unit, point) for record in past)
+        return new and (not admission.space.constraints or admission.admits(point))
+
+    if not may(unit):
+        found = _shortened(descent, unit, predicted, may)
         if found is None:
             return None
         unit, predicted = found
@@ -99,9 +111,9 @@ def step(descent: Descent, start: int, best: Record, admission: Admission, facto
 
 
 def _shortened(
-    descent: Descent, unit: np.ndarray, predicted: float, admission: Admission
+    descent: Descent, unit: np.ndarray, predicted: float, may: Callable[[np.ndarray], bool]
 ) -> tuple[np.ndarray, float] | None:
-    """The longest of the steps s, s / 2, s / 4, ... that is admitted, and the fall that the model predicts.
+    """The longest of the steps s, s / 2, s / 4, ... that may be taken, and the fall that the model predicts.
 
     A step t s falls by t a - t² (a - p), where a = -g·s and p is the fall predicted of s.
     """
@@ -110,6 +122,6 @@ def _shortened(
     slope = -float(descent.gradient @ s)
     for share in 0.5 ** np.arange(_HALVINGS):
         shorter = unit if share == 1.0 else np.clip(x + share * s, 0.0, 1.0)
-        if admission.admits(shorter):
+        if may(shorter):
             return shorter, float(share * slope - share * share * (slope - predicted))
     return None

@@ -29,7 +29,7 @@ class Gradient(Sampler):
     The first descent starts at the space's defaults, or at a better enqueued trial. When it has converged,
     or cannot catch up with the best trial, the next one starts near the best trial or anywhere, in turn.
     Integers and choices, and coordinates whose derivative nobody reports, stay fixed during a descent and
-    change between descents. A step that a constraint of the space refuses is halved until it is allowed.
+    change between descents. A step that a constraint of the space refuses, or that has been tried, is halved.
     Gradients that exploded, are not finite or mislead are survived: see `hypergrad.samplers.descent`.
 
     Args:
@@ -58,7 +58,8 @@ class Gradient(Sampler):
             descent = folding.fold(past, current, self.radius)
             best = folding.best(past)
             if descent is not None and best is not None and len(running) <= len(_WIDTHS):
-                proposal = folding.step(descent, current, best, admission, (1.0, *_WIDTHS)[len(running)])
+                width = (1.0, *_WIDTHS)[len(running)]
+                proposal = folding.step(descent, current, best, past, admission, width)
                 if proposal is not None:
                     return proposal
             elif running:
@@ -100,7 +101,7 @@ class Gradient(Sampler):
                 if space.size == np.inf:  # once more, for its gradient
                     admission.forget(best.unit)
                 yield _start(best.unit, "start", start)
-            proposal = None if descent is None else folding.step(descent, start, best, admission, 1.0)
+            proposal = None if descent is None else folding.step(descent, start, best, past, admission)
             if proposal is not None:
                 yield replace(proposal, note={**proposal.note, "base": best.number})
         turn = sum(record.note.get("phase") == "start" for record in past)

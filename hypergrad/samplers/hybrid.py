@@ -46,7 +46,7 @@ from hypergrad.samplers.subspace import LARGE, Subspace
 from hypergrad.samplers.surrogate import Surrogate
 from hypergrad.space import Space
 
-__all__ = ["Hybrid", "cost_ratio", "credit"]
+__all__ = ["Hybrid", "cost_ratio", "credit", "rests"]
 
 _FEW = 3  # finite trials before there is a model
 _MOST = 60  # coordinates of the model; in a space of more, descents search alone
@@ -128,9 +128,9 @@ class Hybrid(Sampler):
             step = self._from_the_model(past, best, model)
         ahead = credit(past, "descent") * step.note.get("predicted", 0.0) if step is not None else 0.0
         around = credit(past, "model") * expected
-        if model.surrogate.model.standard.noise > _BLURRED:
+        if model.surrogate.noise > _BLURRED:
             ahead = 0.0 if around > worth else ahead
-        elif step is not None and _rests(past):
+        elif step is not None and rests(past):
             return step
         if max(ahead, around) <= worth:
             return self._elsewhere(space, past, best, model, admission, rng)
@@ -148,10 +148,8 @@ class Hybrid(Sampler):
         descent = folding.fold(past, start, self.radius)
         if descent is None or any(r.state == "running" and folding.own(r) for r in past):
             return descent, None
-        step = folding.step(descent, start, best, admission, 1.0)
-        if step is None or any(np.array_equal(record.unit, step.unit) for record in past):
-            return descent, None
-        return descent, _asking(step, True)
+        step = folding.step(descent, start, best, past, admission)
+        return descent, None if step is None else _asking(step, True)
 
     def _from_the_model(self, past: Sequence[Record], best: Record, model: _Model) -> Proposal | None:
         """The first step of a descent from a best trial of which no gradient is known: along that of the model."""
@@ -328,7 +326,7 @@ def credit(past: Sequence[Record], branch: str) -> float:
     return found / weight
 
 
-def _rests(past: Sequence[Record]) -> bool:
+def rests(past: Sequence[Record]) -> bool:
     """Whether the model lets the descent go on: for _REST^f trials since the last of its own, f in a row having failed.
 
     Args:

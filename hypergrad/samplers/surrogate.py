@@ -94,10 +94,10 @@ class Surrogate:
         return self.model.scale
 
     @property
-    def noisy(self) -> bool:
-        """Whether the noise of the values, fitted and told, is more than `_NOISY`."""
+    def noise(self) -> float:
+        """Variance of the noise of the values, fitted and told, in variances of the values."""
         told = float(self.model.posterior.data.value_noise.mean()) / self.scale**2
-        return self.model.standard.noise + told > _NOISY
+        return self.model.standard.noise + told
 
     @property
     def improvement(self) -> LogEI | NoisyLogEI:
@@ -106,7 +106,7 @@ class Surrogate:
         The latter in a plain study only: with constraints, fidelities or earlier studies it is that on `best`.
         """
         plain = self.feasibility is None and not self.sources.studies and self.space.fidelity is None
-        return NoisyLogEI.of(self.posterior) if plain and self.noisy else LogEI(self.best)
+        return NoisyLogEI.of(self.posterior) if plain and self.noise > _NOISY else LogEI(self.best)
 
     def surface(
         self, utility: Acquisition | NoisyLogEI

@@ -9,7 +9,7 @@ from hypergrad.testing import SamplerSuite
 CLAIMS = {
     "random": {"learns": False, "dimensions": (1, 50, 5000), "trials": 25},
     "sobol": {"learns": False, "dimensions": (1, 50, 5000), "trials": 25},
-    "gradient": {"repeats": True, "dimensions": (1, 50, 5000), "trials": 25},
+    "gradient": {"dimensions": (1, 50, 5000), "trials": 25},
     "bayes": {"trials": 9},
     "hybrid": {"dimensions": (1, 50, 5000), "trials": 9},
 }  # beside what every sampler of the registry claims

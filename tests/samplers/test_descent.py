@@ -100,6 +100,24 @@ def test_a_rejected_trial_teaches_the_model():
     assert len(found.pairs) == len(descent.pairs) + 1
 
 
+def test_a_slope_that_steepens_lengthens_the_next_step():
+    """Down a valley floor that is convex at first and concave from x = 0.4 on."""
+
+    def record(number, x, note=None):
+        slope = -1.0 + 2.0 * min(x - 0.2, 0.2) - 2.0 * max(x - 0.4, 0.0)
+        value = -x + min(x - 0.2, 0.2) ** 2 + (0.4 * (x - 0.4) - (x - 0.4) ** 2 if x > 0.4 else 0.0)
+        return Record(
+            number, np.array([x]), "complete", value, np.array([slope]), note or {"predicted": 0.01}
+        )
+
+    descent = advance(begin(record(0, 0.2), 0.2), record(1, 0.4))
+    before = float(descent.model().times(np.ones(1))[0])
+    descent = advance(descent, record(2, 0.6))
+    after_ = float(descent.model().times(np.ones(1))[0])
+    assert len(descent.pairs) == 2
+    assert 0.0 < after_ < 0.5 * before
+
+
 @pytest.mark.parametrize("size", [1e8, 1e16, 1e300])
 def test_an_exploded_gradient_is_replaced_and_not_remembered(size):
     descent = after(start(), 3)

@@ -10,7 +10,7 @@ import pytest
 import hypergrad as hg
 from hypergrad.errors import SpaceError
 from hypergrad.samplers import Hybrid, Record
-from hypergrad.samplers.hybrid import cost_ratio, credit, told_by_gradient
+from hypergrad.samplers.hybrid import cost_ratio, credit, rests, told_by_gradient
 from hypergrad.samplers.subspace import Subspace
 from hypergrad.samplers.surrogate import Surrogate
 from hypergrad.space import Categorical, Float, Int, Space
@@ -105,6 +105,41 @@ def test_a_step_is_judged_by_its_parent_and_the_model_by_the_best():
 )
 def test_the_cost_of_a_gradient_is_what_trials_told(trials, ratio):
     assert cost_ratio(trials) == ratio
+
+
+def test_a_model_that_failed_lets_the_descent_go_on_longer_each_time():
+    past = [record(0, 5.0, phase="start"), record(1, 4.0, phase="model")]
+    assert not rests(past)
+    past.append(record(2, 6.0, phase="model"))
+    for number in range(3, 7):
+        assert rests(past)
+        past.append(record(number, 3.0, phase="descent"))
+    assert not rests(past)
+    past.append(record(7, 3.5, phase="model"))
+    later = [record(8 + k, 2.0, phase="descent") for k in range(16)]
+    assert rests(past + later[:15])
+    assert not rests(past + later)
+    assert not rests([*past, record(8, 1.0, phase="model")])
+
+
+def test_where_values_are_noisy_no_descent_beats_the_model():
+    rng = np.random.default_rng(3)
+    study = hg.Study("noisy", Space(x=Float(0.0, 1.0, shape=(6,), default=rng.random(6))), seed=3)
+    for _ in range(25):
+        trial = study.ask()
+        value, slope = hartmann(trial.hparams["x"])
+        noise = 0.3 * rng.standard_normal(7)
+        study.tell(
+            trial,
+            value + noise[0],
+            {"x": slope + noise[1:]},
+            noise=0.3,
+            gradient_noise={"x": np.full(6, 0.3)},
+        )
+    competed = [record.note for record in study._refresh().records if "rates" in record.note]
+    of_the_model = [note["phase"] == "model" for note in competed]
+    assert sum(of_the_model) >= 5
+    assert all(note["phase"] == "model" or note["rates"]["model"] < 0.1 for note in competed)
 
 
 def test_a_gradient_that_was_asked_for_and_distrusted_has_its_cost():
