@@ -5,15 +5,16 @@ Notation
     r_m, r_d   credit: the share of what each of them predicted lately that came true
     c          cost of a value and its gradient over that of a value alone, as the trials told; 1 where they told none
     c_m        c where the model's trial asks for a gradient, else 1
+    λ          `_LEAD`
 
-The descent goes on where r_d γ_d / c >= r_m γ_m / c_m, else the model's trial is run. Where both expect less than
+The descent goes on where λ r_d γ_d / c >= r_m γ_m / c_m, else the model's trial is run. Where both expect less than
 `_WORTH` of the distance from the best value to the lower quartile, the search has converged here, and another descent
 begins elsewhere; it is followed for as long as it can still catch up with the best trial.
 
 Where a prediction of the model has failed, the next ones there are bolder, and the more coordinates there are the more
 room is left for that: after f of its trials in a row that were no improvement it lets a running descent go on for
-`_REST`^f trials. Where the learned noise of the values is more than `_BLURRED`, differences between neighbours tell a
-descent little, and it gets only those trials of which the model expects nothing.
+`_REST`^f trials. Where it sees all coordinates and the noise of the values is more than `_BLURRED`, neighbours tell a
+descent little, which gets only those trials of which the model expects nothing.
 
 A trial of the model asks for a gradient where that tells more than c times as much as its value, in the variance that
 it is expected to take from f where improvement is likely. The learned noise of gradients counts: chaotic ones are not
@@ -56,10 +57,11 @@ _PRIOR = 0.5  # which counts as so many trials
 _LUCKY = 4.0  # largest share of a prediction that counts as fulfilled
 _ASSUMED = 3.0  # c where trials of one kind alone have told their cost
 _WORTH = 1e-2  # see the module
+_LEAD = 4.0  # of the descent in the competition: it gathers curvature for its next steps, and may go on
 _STARTS = 8  # candidates for the start of a descent elsewhere
 _OPTIMISM = 2.0  # standard deviations below the mean by which they are compared
 _PLACES = 64  # points anywhere, and as many near the best, at which the worth of a gradient is looked at
-_BLURRED = 5e-3  # variance of the noise of values, in their variances, that a descent does not see through
+_BLURRED = 2e-2  # variance of the noise of values, in their variances, that a descent does not see through
 _REST = 4.0  # trials after a failed one of the model; raised to the number of failures in a row
 _SAME = 1e-9  # largest distance along a coordinate at which two points count as one
 
@@ -128,13 +130,13 @@ class Hybrid(Sampler):
             step = self._from_the_model(past, best, model)
         ahead = credit(past, "descent") * step.note.get("predicted", 0.0) if step is not None else 0.0
         around = credit(past, "model") * expected
-        if model.surrogate.noise > _BLURRED:
+        if model.subspace is None and model.surrogate.noise > _BLURRED:
             ahead = 0.0 if around > worth else ahead
         elif step is not None and rests(past):
             return step
         if max(ahead, around) <= worth:
             return self._elsewhere(space, past, best, model, admission, rng)
-        rates = {"descent": ahead / ratio, "model": around / (ratio if wants else 1.0)}
+        rates = {"descent": _LEAD * ahead / ratio, "model": around / (ratio if wants else 1.0)}
         if step is not None and rates["descent"] >= rates["model"]:
             return replace(step, note={**step.note, "rates": rates})
         note = {"phase": "model", "log_ei": utility, "predicted": expected, "gradient": wants, "rates": rates}
@@ -204,7 +206,7 @@ class Hybrid(Sampler):
         mine, other = ("model", "descent") if record.note["phase"] == "model" else ("descent", "model")
         text = (
             f"{found.text}; it was the better offer per cost, {rates[mine]:.2g} of the {mine} against "
-            f"{rates[other]:.2g} of the {other}"
+            f"{rates[other]:.2g} of the {other} (a descent counts {_LEAD:g} times)"
         )
         return Explanation(text, {**found.data, "rates": dict(rates)})
 
