@@ -227,9 +227,10 @@ def advance(descent: Descent, trial: Record) -> Descent:
         across = float(g1 @ s)
         agrees = abs(f1 - f - 0.5 * (down + across)) <= AGREEMENT * (abs(down) + abs(across))
         y = np.where(descent.known, g1 - g, 0.0)
-        y = _damped(descent, s, y) if pairs else y
-        if agrees and sane_before and float(s @ y) > 1e-8 * math.sqrt(float(s @ s) * float(y @ y)):
-            pairs = (*pairs, (s, y))[-MEMORY:]
+        if agrees and sane_before:
+            y = _damped(descent, s, y) if pairs else y
+            if float(s @ y) > 1e-8 * math.sqrt(float(s @ s) * float(y @ y)):
+                pairs = (*pairs, (s, y))[-MEMORY:]
     state = replace(descent, norms=norms, pairs=pairs, trace=(*descent.trace, f1 if accepted else f))
     diverged = not f1 - f <= DIVERGED * max(abs(down), descent.gained)
     if diverged:

@@ -63,6 +63,7 @@ _OPTIMISM = 2.0  # standard deviations below the mean by which they are compared
 _PLACES = 64  # points anywhere, and as many near the best, at which the worth of a gradient is looked at
 _BLURRED = 2e-2  # variance of the noise of values, in their variances, that a descent does not see through
 _REST = 4.0  # trials after a failed one of the model; raised to the number of failures in a row
+_FOR_EVER = 20  # failures in a row after which the rest has no end in practice
 _SAME = 1e-9  # largest distance along a coordinate at which two points count as one
 
 
@@ -343,7 +344,7 @@ def rests(past: Sequence[Record]) -> bool:
                 failures = 0 if record.value < least else failures + 1
         if math.isfinite(record.value):
             least = min(least, record.value)
-    return failures > 0 and since < _REST**failures
+    return failures > 0 and since < _REST ** min(failures, _FOR_EVER)
 
 
 def told_by_gradient(surrogate: Surrogate, unit: np.ndarray, rng: np.random.Generator) -> float:

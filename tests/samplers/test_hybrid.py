@@ -120,6 +120,7 @@ def test_a_model_that_failed_lets_the_descent_go_on_longer_each_time():
     assert rests(past + later[:15])
     assert not rests(past + later)
     assert not rests([*past, record(8, 1.0, phase="model")])
+    assert rests([past[0], *[record(1 + k, 6.0, phase="model") for k in range(2000)]])
 
 
 def test_where_values_are_noisy_no_descent_beats_the_model():
