@@ -72,12 +72,6 @@ class Cache:
         text = text.removesuffix("\n")
         return text if hashlib.sha256(text.encode()).hexdigest() == head else None
 
-    def prune(self, keep: set[Path]) -> None:
-        """Remove the files of this folder that are not in `keep`."""
-        for file in self.folder.glob("*.json"):
-            if file not in keep:
-                file.unlink()
-
 
 def write(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all; leave it alone where it holds the same already.
