@@ -78,8 +78,8 @@ class Hybrid(Sampler):
     along three directions, those of its hypergradients so far; the descent moves all of it.
 
     In a study with black-box constraints, and in a space with a `Fidelity`, the model searches alone: a descent knows
-    neither. So it does where there are no gradients: in a space of integers and choices, and after a first trial that was
-    asked for one and had none, until another has: it is asked again each time the number of trials has doubled.
+    neither. So it does where there are no gradients: in a space of integers and choices, and after a first trial that
+    was asked for one and had none, until another has one; it asks again when the number of trials has doubled.
 
     Args:
         radius: first trust radius of a descent, in units of the cube.
