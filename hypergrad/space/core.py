@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from hypergrad.errors import SpaceError, unknown_name
+from hypergrad.errors import SpaceError
 from hypergrad.parameters import Discrete, Fidelity, Float, Parameter
-from hypergrad.space import conditions
-from hypergrad.space.constants import constant, equal, text
+from hypergrad.space import conditions, nested
+from hypergrad.space.constants import equal, text
 from hypergrad.space.constraints import Constraint, functions, named, violated
 from hypergrad.space.description import describe, rebuild
 
 __all__ = ["LISTED", "Space"]
 
 LISTED = 2**16  # configurations of a finite space up to which it is listed
-
-
-def _walk(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(path, parameter or constant) of each leaf, in sorted order of the keys, as in hypergrad.tree."""
-    for key in tree:
-        if not isinstance(key, str) or not key or "/" in key:
-            raise SpaceError(
-                f"{key!r} is no name for a hyperparameter, expected a string without '/'; nest dicts instead"
-            )
-    for key in sorted(tree):
-        node, here = tree[key], (*path, key)
-        if isinstance(node, Mapping):
-            if not node:
-                raise SpaceError(f"the group {'/'.join(here)!r} of the space is empty, expected parameters")
-            yield from _walk(node, here)
-        else:
-            yield here, node if isinstance(node, Parameter) else constant(node, "/".join(here))
-
-
-def _copied(tree: Mapping) -> dict[str, Any]:
-    return {key: _copied(node) if isinstance(node, Mapping) else node for key, node in tree.items()}
 
 
 class Space:
@@ -89,9 +68,9 @@ class Space:
         for key in named:
             if key in tree:
                 raise SpaceError(f"the parameter {key!r} is given twice")
-        self._tree = _copied({**tree, **named})
+        self._tree = nested.copied({**tree, **named})
         self.constraints = functions(constraints)
-        found = {"/".join(path): leaf for path, leaf in _walk(self._tree)}
+        found = {"/".join(path): leaf for path, leaf in nested.walk(self._tree)}
         self.parameters: dict[str, Parameter] = {n: p for n, p in found.items() if isinstance(p, Parameter)}
         self.constants: dict[str, Any] = {n: v for n, v in found.items() if n not in self.parameters}
         if not self.parameters:
@@ -121,66 +100,13 @@ class Space:
         self.fidelity: str | None = fidelities[0] if fidelities else None
         self._fixed = np.concatenate([p.to_unit(p.default_value()) for p in self.parameters.values()])
 
-    def _build(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The nested dict of the values by path and the constants, in the order in which the space was written."""
-
-        def build(tree: Mapping, prefix: str) -> dict[str, Any]:
-            built: dict[str, Any] = {}
-            for key, node in tree.items():
-                path = prefix + key
-                if isinstance(node, dict):
-                    below = build(node, path + "/")
-                    if below:
-                        built[key] = below
-                elif path in self.constants:
-                    value = self.constants[path]
-                    built[key] = value.copy() if isinstance(value, np.ndarray) else value
-                elif path in values:
-                    built[key] = values[path]
-            return built
-
-        return build(self._tree, "")
-
-    def _leaves(self, tree: Any, what: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """Leaves of `tree` by path; and of each missing path, the shortest missing one above it."""
-        found: dict[str, Any] = {}
-        missing: dict[str, str] = {}
-
-        def lost(expected: Any, path: str, top: str) -> None:
-            if not isinstance(expected, dict):
-                missing[path] = top
-                return
-            for key, below in expected.items():
-                lost(below, f"{path}/{key}", top)
-
-        def visit(expected: Mapping, node: Any, prefix: str) -> None:
-            if not isinstance(node, Mapping):
-                where = f"{what} at {prefix[:-1]!r}" if prefix else what
-                raise SpaceError(f"{where} is {node!r}, expected a dict with the keys {', '.join(expected)}")
-            for key in node:
-                if key not in expected:
-                    raise unknown_name(
-                        "hyperparameter", f"{prefix}{key}", [prefix + known for known in expected], SpaceError
-                    )
-            for key, below in expected.items():
-                path = prefix + key
-                if key not in node:
-                    lost(below, path, path)
-                elif isinstance(below, dict):
-                    visit(below, node[key], path + "/")
-                else:
-                    found[path] = node[key]
-
-        visit(self._tree, tree, "")
-        return found, missing
-
     def _values(self, hparams: Any) -> dict[str, Any]:
         """The values of the active parameters by path.
 
         Raises:
             SpaceError: hparams lack an active one, hold an inactive or unknown one, or another constant.
         """
-        found, missing = self._leaves(hparams, "hparams")
+        found, missing = nested.leaves(self._tree, hparams, "hparams")
         for name, fixed in self.constants.items():
             if name in found and not equal(found.pop(name), fixed):
                 raise SpaceError(f"{name!r} in hparams differs from {fixed!r}, at which the space fixes it")
@@ -223,7 +149,9 @@ class Space:
         """
         found = {name: values.get(name, p.default_value()) for name, p in self.parameters.items()}
         active = self.conditions.active(self.parameters, found)
-        return self._build({name: value for name, value in found.items() if name in active})
+        return nested.build(
+            self._tree, {name: value for name, value in found.items() if name in active}, self.constants
+        )
 
     def from_unit(self, unit: Any) -> dict[str, Any]:
         """The active hyperparameters at a point of the unit cube; exact at 0, at 1 and at the defaults.
@@ -239,13 +167,12 @@ class Space:
         """
         point = self._points(unit, "unit point", 1)
         active = self.active(point)
-        return self._build(
-            {
-                name: p.from_unit(point[self.columns[name]])
-                for name, p in self.parameters.items()
-                if active[self.columns[name].start]
-            }
-        )
+        values = {
+            name: p.from_unit(point[self.columns[name]])
+            for name, p in self.parameters.items()
+            if active[self.columns[name].start]
+        }
+        return nested.build(self._tree, values, self.constants)
 
     def _points(self, units: Any, what: str, axes: int | None = None) -> np.ndarray:
         """`units` as float64 in [0, 1], of shape (..., d)."""
@@ -366,7 +293,7 @@ class Space:
             SpaceError: an unknown key, a wrong shape, or `hparams` outside the space.
         """
         values = self._values(hparams)
-        known = {} if gradient is None else self._leaves(_known(gradient), "gradient")[0]
+        known = {} if gradient is None else nested.leaves(self._tree, nested.known(gradient), "gradient")[0]
         unit = np.full(self.dimension, np.nan)
         for name, leaf in known.items():
             parameter = self.parameters.get(name)
@@ -480,10 +407,3 @@ class Space:
     def __repr__(self) -> str:
         names = ", ".join(map(named, self.constraints))
         return f"Space({self._tree!r}, constraints=[{names}])" if names else f"Space({self._tree!r})"
-
-
-def _known(gradient: Any) -> Any:
-    """A gradient without the None in it."""
-    if not isinstance(gradient, Mapping):
-        return gradient
-    return {key: _known(below) for key, below in gradient.items() if below is not None}
