@@ -14,6 +14,7 @@ from hypergrad.space import conditions, nested
 from hypergrad.space.constants import equal, text
 from hypergrad.space.constraints import Constraint, functions, named, violated
 from hypergrad.space.description import describe, rebuild
+from hypergrad.space.relations import Relation
 
 __all__ = ["LISTED", "Space"]
 
@@ -34,8 +35,9 @@ class Space:
     Args:
         parameters: nested dict of parameters; any other plain value or array is a fixed value, which appears
             in all hparams and has no coordinate.
-        constraints: functions of hparams -> bool that know, without training, which hparams make sense. No
-            sampler proposes hparams of which one says False. They must not draw random numbers.
+        constraints: functions of hparams -> bool that know, without training, which hparams make sense; or texts such
+            as ``"layers * width <= 4096"``, see `hypergrad.space.relations`, which a store keeps and a space file may
+            hold. No sampler proposes hparams of which one says False. They must not draw random numbers.
         **named: further parameters; one called ``constraints`` can only be given in the dict.
 
     Attributes:
@@ -44,14 +46,14 @@ class Space:
         names: (d,) readable names: ``"lr"``, ``"l2[3,0]"``, ``"opt/lr"``.
         parameters: parameter by path, in the order of the coordinates.
         constants: fixed value by path.
-        constraints: as given.
+        constraints: as given, texts as relations.
         fidelity: path of the `Fidelity`; None: the space has none.
         columns: slice of the coordinates by path.
         conditions: which parameter depends on which.
 
     Raises:
         SpaceError: no parameters, a name that is no string, something that is no parameter, conditions that go
-            round in a circle or name what does not exist, or a constraint that cannot be called.
+            round in a circle or name what does not exist, or a constraint that cannot be called or read.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Space:
         parameters: Mapping[str, Any] | None = None,
         /,
         *,
-        constraints: Iterable[Constraint] = (),
+        constraints: Iterable[Constraint | str] = (),
         **named: Any,
     ) -> None:
         if parameters is not None and not isinstance(parameters, Mapping):
@@ -77,6 +79,9 @@ class Space:
             raise SpaceError(
                 "the space is empty, expected a parameter, as in Space(lr=Float(1e-4, 1.0, log=True))"
             )
+        for constraint in self.constraints:
+            if isinstance(constraint, Relation):
+                constraint.check(self.parameters, self.constants)
         self.columns: dict[str, slice] = {}
         names: list[str] = []
         for name, parameter in self.parameters.items():
@@ -372,13 +377,13 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """A stable description of plain lists, dicts and numbers; the same for equal spaces.
 
-        Of the constraints it holds the names.
+        Of the constraints it holds the texts, or of functions the names.
         """
         return describe(self.parameters, self.constants, self.constraints)
 
     @staticmethod
     def from_json(description: Mapping[str, Any]) -> Space:
-        """The space that `to_json` described; its constraints, if it had any, cannot be called.
+        """The space that `to_json` described; those of its constraints that are functions cannot be called.
 
         Raises:
             SpaceError: not such a description.
@@ -405,5 +410,5 @@ class Space:
         return hash((tuple(self.parameters.items()), self.constraints, text(self.constants)))
 
     def __repr__(self) -> str:
-        names = ", ".join(map(named, self.constraints))
+        names = ", ".join(repr(c.text) if isinstance(c, Relation) else named(c) for c in self.constraints)
         return f"Space({self._tree!r}, constraints=[{names}])" if names else f"Space({self._tree!r})"
