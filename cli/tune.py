@@ -98,8 +98,8 @@ def tune(as_json: bool, quiet: bool, **arguments: Any) -> None:
 
     Each trial trains the model once and yields the validation loss and its derivative with respect to every
     hyperparameter. Trials are kept in the store as they end: the same command again continues where it
-    stopped, and only prints the result when nothing is left to do, or when it was told to stop there. A note says why a run ended
-    before its --trials.
+    stopped, and only prints the result when nothing is left to do, or when it was told to stop there. A note says
+    why a run ended before its --trials.
     """
     request = Request(**arguments)
     if request.min_improvement is not None and request.patience is None:
