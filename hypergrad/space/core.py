@@ -14,6 +14,7 @@ from hypergrad.space import conditions, nested
 from hypergrad.space.constants import equal, text
 from hypergrad.space.constraints import Constraint, functions, named, violated
 from hypergrad.space.description import describe, rebuild
+from hypergrad.space.margins import margins
 from hypergrad.space.relations import Relation
 
 __all__ = ["LISTED", "Space"]
@@ -329,6 +330,30 @@ class Space:
             SpaceError: a constraint answered neither True nor False, or comes from a store.
         """
         return violated(self.constraints, hparams)
+
+    def margins(self, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The margins of the constraints that are texts at a point, and their derivatives by the unit coordinates.
+
+        A constraint is kept where its margins are <= 0, see `hypergrad.space.margins`; functions have none.
+
+        Args:
+            unit: (d,) in [0, 1].
+
+        Returns:
+            (k,) and (k, d).
+
+        Raises:
+            SpaceError: wrong shape, or a coordinate that is not in [0, 1].
+        """
+        relations = [each for each in self.constraints if isinstance(each, Relation)]
+        active, seeds = self.active(unit), {}
+        for name, p in self.parameters.items():
+            columns = self.columns[name]
+            if relations and isinstance(p, Float) and active[columns.start]:
+                seed = np.zeros((p.size, self.dimension))
+                seed[:, columns] = np.diag(p.slope(p.from_unit(unit[columns]), name))
+                seeds[name] = seed.reshape(*p.shape, self.dimension)
+        return margins(relations, self.from_unit(unit), seeds, self.dimension)
 
     @cached_property
     def _size(self) -> int | float:

@@ -25,7 +25,7 @@ from hypergrad.parameters import Discrete, Parameter
 from hypergrad.parameters.scalars import same
 from hypergrad.space.grammar import Chain, Comparison, Junction, Literal, Name, Node, Total, parse, wrong
 
-__all__ = ["Relation"]
+__all__ = ["Inactive", "Relation", "holds", "looked_up"]
 
 _APPLY = {
     "+": operator.add,
@@ -43,7 +43,7 @@ _APPLY = {
 _parsed = lru_cache(maxsize=1024)(parse)
 
 
-class _Inactive(Exception):
+class Inactive(Exception):
     """A name that hparams do not have."""
 
 
@@ -75,7 +75,7 @@ class Relation:
     def __call__(self, hparams: Mapping[str, Any]) -> bool:
         """Whether the relation holds at hparams of its space."""
         with np.errstate(all="ignore"):
-            return _holds(self.tree, hparams)
+            return holds(self.tree, hparams)
 
     def check(self, parameters: Mapping[str, Parameter], constants: Mapping[str, Any]) -> None:
         """Refuse a text that does not fit a space, given by its parameters and constants by path.
@@ -100,12 +100,13 @@ def _comparisons(node: Comparison | Junction) -> Iterator[Comparison]:
 # --- what a relation says of hparams
 
 
-def _holds(node: Comparison | Junction, hparams: Mapping[str, Any]) -> bool:
+def holds(node: Comparison | Junction, hparams: Mapping[str, Any]) -> bool:
+    """Whether what was parsed holds at hparams."""
     if isinstance(node, Junction):
-        return (all if node.kind == "and" else any)(_holds(part, hparams) for part in node.parts)
+        return (all if node.kind == "and" else any)(holds(part, hparams) for part in node.parts)
     try:
         values = [_value(term, hparams) for term in node.terms]
-    except _Inactive:
+    except Inactive:
         return True
     return all(
         bool(np.all(_APPLY[sign](left, right)))
@@ -122,15 +123,20 @@ def _value(node: Node, hparams: Mapping[str, Any]) -> Any:
         return found
     if isinstance(node, Total):
         return np.sum(_value(node.of, hparams))
-    leaf: Any = node.value if isinstance(node, Literal) else _looked_up(node, hparams)
+    leaf: Any = node.value if isinstance(node, Literal) else looked_up(node, hparams)
     return leaf if leaf is None or isinstance(leaf, str | bool) else np.asarray(leaf, np.float64)[()]
 
 
-def _looked_up(name: Name, hparams: Mapping[str, Any]) -> Any:
+def looked_up(name: Name, hparams: Mapping[str, Any]) -> Any:
+    """The value of a name, or of its entry.
+
+    Raises:
+        Inactive: hparams do not have it.
+    """
     found: Any = hparams
     for key in name.path.split("/"):
         if key not in found:
-            raise _Inactive
+            raise Inactive
         found = found[key]
     return found[name.index] if name.index else found
 
