@@ -14,6 +14,7 @@
     ├── SpaceError (ValueError)             a search space, or a point that is not in it
     ├── DataError (ValueError)              a table that cannot be learned from
     ├── UnknownNameError (LookupError)      a name that no registry holds
+    ├── ExperimentError (ValueError)        an experiment folder that cannot be read, run or written
     ├── StudyError (ValueError)             a study used against its own record
     │   └── ExhaustedError                  every configuration of a finite space has been tried
     └── StoreError (OSError)                the file of studies is unreadable, locked, full or corrupt
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "DerivativeError",
     "ExhaustedError",
+    "ExperimentError",
     "HypergradError",
     "NonFiniteError",
     "ProblemError",
@@ -93,6 +95,10 @@ class DataError(HypergradError, ValueError):
 
 class UnknownNameError(HypergradError, LookupError):
     """A name that no registry holds."""
+
+
+class ExperimentError(HypergradError, ValueError):
+    """An experiment folder that cannot be read, run or written."""
 
 
 class StudyError(HypergradError, ValueError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "save", "slice_figure"]
+__all__ = ["FORMATS", "blank", "save", "slice_figure"]
 
 FORMATS = (".png", ".pdf", ".svg")
 LABELLED = 12  # values of a choice or an integer up to which each of them is a label
@@ -26,7 +26,7 @@ def slice_figure(found: Slice, title: str = "") -> Figure:
     Raises:
         HypergradError: matplotlib is not installed.
     """
-    figure = _figure()
+    figure = blank()
     axes = figure.add_subplot()
     axes.set_title(title, fontsize="medium")
     draw = _curve if len(found.axes) == 1 else _map
@@ -56,7 +56,12 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=150, metadata=dated.get(path.suffix.lower()))
 
 
-def _figure() -> Any:
+def blank() -> Any:
+    """An empty matplotlib Figure, 6 by 4 inches.
+
+    Raises:
+        HypergradError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
