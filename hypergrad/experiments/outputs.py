@@ -156,6 +156,7 @@ def _draw(experiment: Experiment, name: str) -> None:
     from hypergrad.report.figures import blank
 
     canvas = blank()
+    canvas.get_layout_engine().set(rect=(0.0, 0.03, 1.0, 0.97))  # the stamp stands below
     experiment.call(name, {}, **{CANVAS: canvas})
     canvas.text(0.995, 0.002, stamp(experiment), ha="right", va="bottom", fontsize=4, color="0.5")
     for kind in _FORMATS:
