@@ -63,9 +63,9 @@ def error(params: Tree, hparams: Tree, batch: data.Rows) -> float:
     return networks.error_rate(layered(params), batch)
 
 
-def problem(seed: int, rows: int, steps: int, batch_size: int) -> hg.BilevelProblem:
+def problem(seed: int, rows: int, steps: int, batch_size: int, centred: bool = False) -> hg.BilevelProblem:
     """Training on `rows` digits, judged by the loss on all of them, as in the paper; 1,000 for validation."""
-    train, valid = data.mnist(seed, rows, 1000)
+    train, valid = data.mnist(seed, rows, 1000, centred=centred)
     return hg.BilevelProblem(
         init=init,
         inner_loss=loss,
@@ -164,4 +164,12 @@ def agreement(task: hg.BilevelProblem, z: Tree, seed: int) -> dict[str, float]:
 
     hparams = natural(z)
     result = hg.hypergradient(task, hparams, seed=seed, curve=0)
-    return reference.agreement(by_z(hparams, result.hypergradient), result.value, by_hand, z, seed)
+    # in u = z - z_0 + .05, of which `reference.agreement` moves each entry by 1e-3 of its size
+    u = tree.map(lambda x: 0.0 * x + 0.05, z)
+    return reference.agreement(
+        by_z(hparams, result.hypergradient),
+        result.value,
+        lambda u: by_hand(tree.map(lambda x, y: x + (y - 0.05), z, u)),
+        u,
+        seed,
+    )

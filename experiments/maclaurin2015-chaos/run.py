@@ -41,25 +41,29 @@ def first(log_alpha, which):
 def summary(seed, sweep, checked):
     """For each seed."""
     log_alpha, slope = sweep["log_alpha"], np.abs(sweep["slope"])
-    onset, warned = first(log_alpha, slope > LARGE), first(log_alpha, sweep["warned"])
+    lost = ~np.isfinite(slope)  # beyond float32, 3e38
+    onset, warned = first(log_alpha, lost | (slope > LARGE)), first(log_alpha, sweep["warned"])
+    largest = slope[~lost].max()
     one = int(np.argmin(np.abs(log_alpha - 1.0)))
     smooth = slope[log_alpha <= 1.0 + 1e-9].max()
     return {
         "onset": onset,
-        "largest": slope.max(),
-        "explosion": slope.max() / smooth,
+        "largest": largest,
+        "explosion": largest / smooth,
+        "overflowed": float(lost.mean()),
         "loss_at_1": sweep["loss"][one],
         "slope_at_1": sweep["slope"][one],
         "least_loss": sweep["loss"][log_alpha <= onset].min(),
         "warned_from": warned,
         "warning_gap": abs(warned - onset),
+        "warning_lead": onset - warned,
         **checked,
     }
 
 
 @figure
 def chaos_sets_in(canvas, sweep):
-    """Loss, size of the slope and the monitor, for the first seed."""
+    """Loss, size of the slope and the monitor, for the first seed; what overflowed is left out."""
     axes = canvas.subplots(3, 1, sharex=True)
     found = next(iter(sweep.values()))
     x = found["log_alpha"]

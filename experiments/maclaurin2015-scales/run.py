@@ -11,7 +11,7 @@ PAPER = {"w1": -3.1, "w2": -1.4, "w3": -1.8, "w4": -2.1, "b1": -0.35}  # read of
 @stage
 def learned(seed, rows, steps, batch_size, iterations, outer_lr):
     """The log scales after each iteration of Adam on all 1,608 hyperparameters, and the outer loss."""
-    task = schedules.problem(seed, rows, steps, batch_size)
+    task = schedules.problem(seed, rows, steps, batch_size, centred=True)
     z, scales, values = schedules.learn(task, schedules.start(steps), iterations, outer_lr, 1000 * (seed + 1))
     return {
         "scales": {name: [each[name] for each in scales] for name in schedules.GROUPS},

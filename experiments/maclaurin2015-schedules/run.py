@@ -101,6 +101,15 @@ def losses(trained):
     return rows
 
 
+@table
+def log_scales(learned):
+    """The learned logarithms of the initial scales, mean over the seeds; -3 at the start."""
+    names = schedules.GROUPS
+    return [
+        {name: f"{np.mean([found['z']['scale'][name] for found in learned.values()]):.2f}" for name in names}
+    ]
+
+
 @figure
 def schedules_by_layer(canvas, learned):
     """The learned schedules of the first seed."""
