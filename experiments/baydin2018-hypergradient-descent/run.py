@@ -164,5 +164,6 @@ def sensitivity(canvas, fixed, learned, starts):
         found = np.mean([learned[seed][rule]["losses"] for seed in learned], axis=0)
         label = f"{NAMES[rule]}, started there and learned"
         axes.plot(starts[1:], found[1:], f"C{number}o--", label=label)
-    axes.set(xlabel="learning rate", ylabel="validation loss [nats]", xscale="log", ylim=(0.3, 1.5))
-    axes.legend(fontsize=8)
+        axes.axhline(PUBLISHED[rule][1], color=f"C{number}", ls=":", label=f"{NAMES[rule]}, learned: paper")
+    axes.set(xlabel="learning rate", ylabel="validation loss [nats]", xscale="log", ylim=(0.2, 2.0))
+    axes.legend(fontsize=7, ncols=3, loc="upper center")
