@@ -38,7 +38,7 @@ class Cache:
         return self._text(stage, key) is not None
 
     def load(self, stage: str, key: str) -> tuple[Any, float]:
-        """The result, and the seconds that it took.
+        """The result, and the CPU seconds that it took.
 
         Raises:
             ExperimentError: there is none.
