@@ -128,17 +128,26 @@ def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
     elif isinstance(node, ast.ImportFrom) and node.module:
         names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     elif isinstance(node, ast.ImportFrom):
-        names = ["__init__", *(alias.name for alias in node.names)]
+        names = [alias.name for alias in node.names]
     else:
         return
+    relative = isinstance(node, ast.ImportFrom) and not node.module
     for name in names:
-        parts = name.split(".")
+        *above, last = name.split(".")
         for root in roots:
-            place = root.joinpath(*parts)
-            packages = [root.joinpath(*parts[:depth]) / "__init__.py" for depth in range(1, len(parts) + 1)]
-            for file in (place.with_suffix(".py"), *packages):
+            place = root.joinpath(*above, last)
+            for file in (place.with_suffix(".py"), place / "__init__.py"):
                 if file.is_file():
                     yield file.resolve()
+            packages = [root.joinpath(*above[:depth]) for depth in range(1, len(above) + 1)]
+            for package in [root] if relative else packages:
+                if (package / "__init__.py").is_file() and _does(package / "__init__.py"):
+                    yield (package / "__init__.py").resolve()
+
+
+def _does(file: Path) -> bool:
+    """Whether a file holds more than a docstring."""
+    return _plain(_parsed(file)) not in ("", "pass")
 
 
 def _plain(node: ast.AST) -> str:
