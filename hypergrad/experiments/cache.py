@@ -38,7 +38,7 @@ class Cache:
         return self._text(stage, key) is not None
 
     def load(self, stage: str, key: str) -> tuple[Any, float]:
-        """The result, and the seconds that it took.
+        """The result, and the CPU seconds that it took.
 
         Raises:
             ExperimentError: there is none.
@@ -71,12 +71,6 @@ class Cache:
             return None
         text = text.removesuffix("\n")
         return text if hashlib.sha256(text.encode()).hexdigest() == head else None
-
-    def prune(self, keep: set[Path]) -> None:
-        """Remove the files of this folder that are not in `keep`."""
-        for file in self.folder.glob("*.json"):
-            if file not in keep:
-                file.unlink()
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -1,7 +1,7 @@
 """What a run leaves beside its code: results.json, table.md, tables as CSV, figures, and the times.
 
 results.json depends on code, data, seeds and versions alone, so that an interrupted run that was continued writes the
-same bytes as one that was not. Seconds are in timings.json.
+same bytes as one that was not. CPU seconds are in timings.json.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ def _draw(experiment: Experiment, name: str) -> None:
     from hypergrad.report.figures import blank
 
     canvas = blank()
+    canvas.get_layout_engine().set(rect=(0.0, 0.03, 1.0, 0.97))  # the stamp stands below
     experiment.call(name, {}, **{CANVAS: canvas})
     canvas.text(0.995, 0.002, stamp(experiment), ha="right", va="bottom", fontsize=4, color="0.5")
     for kind in _FORMATS:
@@ -203,7 +204,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _timings(experiment: Experiment) -> dict[str, Any]:
-    """Seconds of each task where it was computed, and the machine's cores."""
+    """CPU seconds of each task where it was computed, and the machine."""
     tasks = {str(task): experiment.cache.load(*id)[1] for id, task in experiment.tasks.items()}
     return {
         "seconds": round(sum(tasks.values()), 2),
