@@ -155,7 +155,7 @@ def agreement(task: hg.BilevelProblem, z: Tree, seed: int) -> dict[str, float]:
         v = tree.map(np.zeros_like, params)
         for t in range(task.steps):
             rows = task.batches.at(seed, t)
-            slope = reference._backward(layered(params), task.train["x"][rows], task.train["y"][rows])
+            slope = reference.gradient(layered(params), task.train["x"][rows], task.train["y"][rows])
             for k in GROUPS:
                 alpha, beta = hparams["lr"][k][t], hparams["momentum"][k][t]
                 v[k] = beta * v[k] - (1.0 - beta) * slope[f"layer{k[1]}"][k[0]]

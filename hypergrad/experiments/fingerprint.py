@@ -98,17 +98,27 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _names_bound(statement: ast.stmt) -> Iterator[str]:
+    """The names that a statement of a module defines; none: it counts always, as what changes an object does."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             yield statement.name
         case ast.Import() | ast.ImportFrom():
-            yield from ((a.asname or a.name).split(".")[0] for a in statement.names)
+            yield from _names_imported(statement)
         case ast.Expr(value=ast.Constant()) | ast.Pass():
             yield ""  # a docstring: bound to no name that anything uses
         case _:
             for node in ast.walk(statement):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     yield node.id
+                elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    yield node.name
+                elif isinstance(node, ast.Import | ast.ImportFrom):
+                    yield from _names_imported(node)
+
+
+def _names_imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """The names that an import binds; none for a star, which may bind any."""
+    yield from ((a.asname or a.name).split(".")[0] for a in node.names if a.name != "*")
 
 
 def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
@@ -118,13 +128,15 @@ def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
     elif isinstance(node, ast.ImportFrom) and node.module:
         names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     elif isinstance(node, ast.ImportFrom):
-        names = [alias.name for alias in node.names]
+        names = ["__init__", *(alias.name for alias in node.names)]
     else:
         return
     for name in names:
+        parts = name.split(".")
         for root in roots:
-            place = root.joinpath(*name.split("."))
-            for file in (place.with_suffix(".py"), place / "__init__.py"):
+            place = root.joinpath(*parts)
+            packages = [root.joinpath(*parts[:depth]) / "__init__.py" for depth in range(1, len(parts) + 1)]
+            for file in (place.with_suffix(".py"), *packages):
                 if file.is_file():
                     yield file.resolve()
 
