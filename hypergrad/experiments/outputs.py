@@ -49,7 +49,7 @@ def conclude(experiment: Experiment) -> list[Verdict]:
         "quantities": {verdict.name: _entry(verdict) for verdict in verdicts},
         "versions": fingerprint.versions(experiment.config.needs),
         "definition": experiment.definition[:16],
-        "engine": fingerprint.engine()[:16],
+        "surroundings": experiment.surroundings[:16],
     }
     write(experiment.output / "table.md", _page(experiment, verdicts, tables))
     write(experiment.output / TIMINGS, json.dumps(_timings(experiment), indent=1) + "\n")

@@ -1,14 +1,22 @@
-"""The template: what `new-experiment` writes."""
+"""The template: what `new-experiment` writes runs as it is."""
 
 import pytest
 
 from hypergrad.errors import ExperimentError
+from hypergrad.experiments import harness
 from hypergrad.experiments.template import FILES, new_experiment
+
+
+def test_it_runs_and_passes_at_both_scales(tmp_path):
+    folder = new_experiment(tmp_path / "a-name_2.0")
+    assert {file.name for file in folder.iterdir()} == {*FILES, ".gitignore"}
+    for scale in ("smoke", "full"):
+        assert harness.run([folder], scale, workers=1).status == "accepted"
+    assert harness.check([folder])[1] == []
 
 
 def test_what_it_wrote_says_its_name(tmp_path):
     folder = new_experiment(tmp_path / "my-test")
-    assert {file.name for file in folder.iterdir()} == {*FILES, ".gitignore"}
     assert "My test" in (folder / "config.toml").read_text()
     assert "$" not in "".join((folder / name).read_text() for name in FILES)
 
