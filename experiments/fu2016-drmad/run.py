@@ -3,7 +3,8 @@
 import time
 
 import numpy as np
-from kit import data, networks, outer, reference
+from kit import outer, reference
+from network import by_hand, first, made
 
 import hypergrad as hg
 from hypergrad import tree
@@ -11,38 +12,6 @@ from hypergrad.experiments import figure, quantities, stage, table
 
 NAMES = {"exact": hg.Reverse(), "drmad": hg.DrMAD()}
 REGIMES = {0.2: "gentle", 1.0: "fast"}
-
-
-def start_params(seed, hidden):
-    """A tanh network with one hidden layer."""
-    return networks.dense((784, hidden, 10), np.random.default_rng([seed, 2]))
-
-
-def made(seed, rate, sizes, hidden, batch, steps, momentum):
-    """A tanh network with a penalty for each unit: exp(log_l2) times the sum of squares of its outgoing weights."""
-    train, valid, test = data.mnist(seed, *sizes)
-
-    def inner_loss(params, hparams, rows):
-        penalty = sum(np.sum(np.exp(hparams[name]) * layer["w"] ** 2) for name, layer in params.items())
-        return networks.cross_entropy(params, rows) + penalty
-
-    return hg.BilevelProblem(
-        init=lambda hparams, rng: start_params(seed, hidden),
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, rows: networks.cross_entropy(params, rows),
-        train=train,
-        valid=valid,
-        test=test,
-        metrics={"loss": lambda params, hparams, rows: networks.cross_entropy(params, rows)},
-        optimizer=hg.optim.Momentum(lr=rate * (1.0 - momentum), momentum=momentum),
-        steps=steps,
-        batches=data.epochs(seed, sizes[0], batch, steps),
-    )
-
-
-def first(hidden, start):
-    """The same penalty for all units."""
-    return {"layer1": np.full((784, 1), start), "layer2": np.full((hidden, 1), start)}
 
 
 def cosine(a, b):
@@ -87,22 +56,11 @@ def refined(seed, rate, sizes, hidden, batch, steps, momentum, start, knots):
 @stage
 def checked(seed, rate, sizes, hidden, batch, steps, momentum, searches):
     """The exact hypergradient, at the end of its search, against training written by hand."""
-    problem = made(seed, rate, sizes, hidden, batch, steps, momentum)
-    at = searches["exact"]["hparams"]
-    result = hg.hypergradient(problem, at, seed=seed, curve=0)
-
-    def by_hand(point):
-        found = reference.momentum_training(
-            start_params(seed, hidden),
-            problem.train,
-            data.epochs(seed, sizes[0], batch, steps),
-            lambda t, layer: rate * (1.0 - momentum),
-            lambda t, layer: momentum,
-            lambda layer, leaf: 2.0 * np.exp(point[layer]) if leaf == "w" else 0.0,
-        )
-        return reference.loss(found, problem.valid["x"], problem.valid["y"])
-
-    return reference.agreement(result.hypergradient, result.value, by_hand, at, seed)
+    setting, at = (seed, rate, sizes, hidden, batch, steps, momentum), searches["exact"]["hparams"]
+    result = hg.hypergradient(made(*setting), at, seed=seed, curve=0)
+    return reference.agreement(
+        result.hypergradient, result.value, lambda point: by_hand(point, *setting), at, seed
+    )
 
 
 @stage(alone=True)

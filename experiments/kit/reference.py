@@ -24,6 +24,7 @@ def momentum_training(
     lr: Callable[[int, str], float],
     momentum: Callable[[int, str], float],
     l2: Callable[[str, str], Any] = lambda layer, leaf: 0.0,
+    weights: np.ndarray | None = None,
 ) -> Tree:
     """Parameters of a tanh network after training by momentum on mean cross-entropy.
 
@@ -34,11 +35,14 @@ def momentum_training(
         lr: of (step, layer).
         momentum: of (step, layer).
         l2: of (layer, leaf): a number or an array that broadcasts to it.
+        weights: (n,), that of each row's cross-entropy; the mean is still over the number of rows. None: 1.
     """
     params = {name: {k: np.array(v, float) for k, v in layer.items()} for name, layer in params.items()}
     slots = {name: {k: np.zeros_like(v) for k, v in layer.items()} for name, layer in params.items()}
     for t, rows in enumerate(batches):
-        slopes = gradient(params, train["x"][rows], train["y"][rows])
+        slopes = gradient(
+            params, train["x"][rows], train["y"][rows], 1.0 if weights is None else weights[rows, None]
+        )
         for name, layer in params.items():
             for k in layer:
                 slope = slopes[name][k] + l2(name, k) * layer[k]
@@ -47,11 +51,11 @@ def momentum_training(
     return params
 
 
-def gradient(params: Tree, x: np.ndarray, y: np.ndarray) -> Tree:
-    """The gradient of `loss`, a tree like params."""
+def gradient(params: Tree, x: np.ndarray, y: np.ndarray, weights: Any = 1.0) -> Tree:
+    """The gradient of `loss`, a tree like params; of weighted rows where `weights` is (n, 1)."""
     *inputs, z = _activations(params, x)
     p = np.exp(z - z.max(axis=1, keepdims=True))
-    delta = (p / p.sum(axis=1, keepdims=True) - _targets(y, z.shape[1])) / len(x)
+    delta = weights * (p / p.sum(axis=1, keepdims=True) - _targets(y, z.shape[1])) / len(x)
     found = {}
     for a, (name, layer) in zip(reversed(inputs), reversed(params.items()), strict=True):
         found[name] = {"w": a.T @ delta, "b": delta.sum(axis=0)}

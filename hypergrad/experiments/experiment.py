@@ -137,7 +137,7 @@ class Experiment:
         return found
 
     def _check_needs(self, names: list[str]) -> None:
-        missing = [name for name in names if importlib.util.find_spec(name) is None]
+        missing = [name for name in names if not _importable(name)]
         if missing:
             raise ExperimentError(
                 f"{self.name} needs {', '.join(missing)}, which is not installed; "
@@ -177,7 +177,7 @@ class Experiment:
 
     def inputs(self, name: str) -> list[str]:
         """The stages whose results a function takes."""
-        return [a for a in self.functions[name].arguments if a in self.functions and a != name]
+        return [a for a in self.functions[name].arguments if a in self._stages]
 
     @cached_property
     def tasks(self) -> dict[tuple[str, str], Task]:
@@ -296,11 +296,16 @@ class Experiment:
                 ) from error
 
     @cached_property
+    def surroundings(self) -> str:
+        """Hash of what results depend on outside of the folder: hypergrad, and modules next to it."""
+        return fingerprint.digest(fingerprint.engine(), self._source.shared)
+
+    @cached_property
     def definition(self) -> str:
         """Hash of the folder's own files that results depend on, to tell whether results.json is of them."""
         data = fingerprint.data_digest(self.folder, self.config.data)
         place = encode([self.setting.axes, self.setting.parameters], sort=True)
-        return fingerprint.digest(place, data, self._source.whole)
+        return fingerprint.digest(place, data, self._source.own)
 
     @cached_property
     def _source(self) -> fingerprint.Source:
@@ -312,6 +317,13 @@ def find(folder: Path) -> list[Path]:
     if (folder / "config.toml").is_file():
         return [folder]
     return sorted(below for below in folder.iterdir() if (below / "config.toml").is_file())
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package that a submodule is in
+        return False
 
 
 def where(error: BaseException, path: Path) -> str:
