@@ -138,7 +138,7 @@ def truncation(canvas, quadratic, cleaned, curvatures, quadratic_lr):
     rate = 1.0 - quadratic_lr * curvatures[0]
     left.semilogy(kept, first["bias"][0] * rate ** (kept - 1.0), "k--", label="paper: $(1 - lr\\,\\mu)^K$")
     left.set(xlabel="K, steps differentiated", ylabel="bias, relative", title="quadratic")
-    left.legend()
+    left.legend(loc="lower left")
     for steps, found in next(iter(cleaned.values())).items():
         right.semilogy(found["curve"], label=f"K = {steps}")
     right.set(xlabel="step on the weights", ylabel="validation loss, nats", title="data hyper-cleaning")

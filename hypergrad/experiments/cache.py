@@ -34,7 +34,7 @@ class Cache:
         return self.folder / f"{stage}-{key[:32]}.json"
 
     def has(self, stage: str, key: str) -> bool:
-        """Whether there is a result, whole and unchanged."""
+        """Whether there is a result, whole and unchanged; raises ExperimentError where its file cannot be read."""
         return self._text(stage, key) is not None
 
     def load(self, stage: str, key: str) -> tuple[Any, float]:
@@ -67,8 +67,10 @@ class Cache:
     def _text(self, stage: str, key: str) -> str | None:
         try:
             head, _, text = self.place(stage, key).read_text(encoding="utf-8").partition("\n")
-        except (FileNotFoundError, UnicodeDecodeError):
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
+        except OSError as error:
+            raise ExperimentError(f"{self.place(stage, key)} cannot be read: {error.strerror}") from None
         text = text.removesuffix("\n")
         return text if hashlib.sha256(text.encode()).hexdigest() == head else None
 

@@ -296,11 +296,16 @@ class Experiment:
                 ) from error
 
     @cached_property
+    def surroundings(self) -> str:
+        """Hash of what results depend on outside of the folder: hypergrad, and modules next to it."""
+        return fingerprint.digest(fingerprint.engine(), self._source.shared)
+
+    @cached_property
     def definition(self) -> str:
         """Hash of the folder's own files that results depend on, to tell whether results.json is of them."""
         data = fingerprint.data_digest(self.folder, self.config.data)
         place = encode([self.setting.axes, self.setting.parameters], sort=True)
-        return fingerprint.digest(place, data, self._source.whole)
+        return fingerprint.digest(place, data, self._source.own)
 
     @cached_property
     def _source(self) -> fingerprint.Source:

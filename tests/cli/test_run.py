@@ -1,129 +1,171 @@
-"""`hypergrad run` and `hypergrad new-experiment`: what they print, and their exit codes."""
+"""``hypergrad run`` and ``hypergrad new-experiment``: exit codes, what is printed, and what is written."""
 
 import json
 
 import pytest
+from experiment_folders import CONFIG, RUN, change, results, write
 
 
-@pytest.fixture
-def first(desk, call):
-    """A new experiment, run at smoke scale."""
-    assert call("new-experiment", "mine/first").exit_code == 0
-    result = call("run", "mine/first", "--smoke", "--workers", "1")
-    assert result.exit_code == 0, result.stderr
-    assert "improvement" in result.stdout
-    assert "accepted" in result.stdout
-    return desk / "mine" / "first"
+def check(result, code, *words):
+    """The exit code, and that stdout and stderr together hold these words."""
+    text = result.stdout + result.stderr
+    assert result.exit_code == code, text
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text, text
+    if code:
+        assert result.stderr.splitlines()[-1].startswith("error: ")
 
 
-def bounds(folder, **changes):
-    path = folder / "expected.json"
-    found = json.loads(path.read_text())
-    found["improvement"] |= changes
-    path.write_text(json.dumps(found))
+def test_a_new_experiment_runs_and_passes(call, desk):
+    check(call("new-experiment", "mine"), 0, "mine", "hypergrad run mine")
+    check(call("run", "mine", "--smoke", "--workers", "1"), 0, "improvement", "accepted", "results.json")
+    assert json.loads((desk / "mine" / "smoke" / "results.json").read_text())["status"] == "accepted"
+    check(call("new-experiment", "mine"), 1, "not empty")
+    check(call("new-experiment", "with space"), 1, "no name")
 
 
-def test_outside_of_a_gate_is_exit_code_3_and_a_readable_difference(call, first):
-    bounds(first, smoke={"at_most": 0.5}, theirs=0.4)
-    result = call("run", "mine/first", "--smoke", "--workers", "1")
-    assert result.exit_code == 3
-    assert "first: improvement is 0.9509 (seed 0), accepted is ≤ 0.5; the source has 0.4" in result.stderr
-    assert result.stderr.splitlines()[-1] == "error: 1 gated quantities are outside their bounds, in first"
+def test_accepted_is_0_and_a_second_run_computes_nothing(call, desk):
+    folder = write(desk / "e")
+    first = call("run", "e", "--workers", "1")
+    check(first, 0, "drawn seed 0", "sums are sums", "Nobody 2000", "total", "accepted")
+    before = results(folder)
+    second = call("run", "e", "--workers", "1")
+    check(second, 0, "accepted")
+    assert second.stderr == ""
+    assert results(folder) == before
 
 
-def test_what_does_not_gate_deviates(call, first):
-    bounds(first, smoke={"at_most": 0.5}, gate=False)
-    result = call("run", "mine/first", "--smoke", "--workers", "1")
-    assert result.exit_code == 0
-    assert "deviates" in result.stdout
+def test_the_default_is_the_folder_that_one_is_in(call, desk, monkeypatch):
+    monkeypatch.chdir(write(desk / "with space" / "e"))
+    check(call("run", "--workers", "1"), 0, "accepted")
 
 
-def test_the_plan_says_what_is_there(call, first):
-    assert "there" in call("run", "mine/first", "--smoke", "--dry-run").stdout
-    planned = call("run", "mine/first", "--dry-run")
-    assert planned.stdout.count("to compute") == 3  # the smoke scale has other parameters
-    assert planned.exit_code == 0
-
-
-def test_a_list_names_the_claims(call, first):
-    result = call("run", "mine", "--list")
-    assert "first" in result.stdout
-    assert "A penalty learned by hypergradients" in result.stdout
-
-
-def test_a_check_of_what_was_not_run_fails(call, first):
-    result = call("run", "mine/first", "--check")
-    assert result.exit_code == 1
-    assert "first: there are no results" in result.stderr
-
-
-def test_the_table_of_all_and_its_check(call, first):
-    (first / "config.toml").write_text(
-        (first / "config.toml")
-        .read_text()
-        .replace("seeds = [0, 1, 2]", "seeds = [0]")
-        .replace("iterations = 40", "iterations = 12")
+def test_outside_its_bounds_is_3_and_names_the_quantity(call, desk):
+    folder = write(desk / "e")
+    change(folder / "config.toml", "scale = 0.5", "scale = 0.25")
+    check(
+        call("run", "e", "--workers", "1"), 3, "e: scale is 0.25, accepted is 0.5", "1 gated quantit", "in e"
     )
-    bounds(first, at_most=1.0)
-    result = call("run", "mine", "--all", "--workers", "1")
-    assert result.exit_code == 0, result.stderr
-    table = first.parent / "README.md"
-    assert "| [first](first) | Authors Year, figure or table |" in table.read_text()
-    assert "| reproduced |" in table.read_text()
-    assert call("run", "mine", "--all", "--check").exit_code == 0
-    table.write_text(
-        "# Mine\n\nwords\n\n"
-        + table.read_text().partition("\n\n")[2].replace("reproduced", "wonderful")
-        + "after\n"
-    )
-    result = call("run", "mine", "--all", "--check")
-    assert result.exit_code == 1
-    assert "is not of these results" in result.stderr
-    result = call("run", "mine", "--all", "--needed")
-    assert "first: its results are of this code; skipped" in result.stdout
-    text = table.read_text()
-    assert text.startswith("# Mine\n\nwords\n")
-    assert text.endswith("after\n")
-    assert "| reproduced |" in text
+    check(call("run", "e", "--check"), 3, "scale is 0.25")
+    change(folder / "expected.json", '"expected": 0.5', '"gate": false, "expected": 0.5')
+    check(call("run", "e", "--workers", "1"), 0, "deviates")
 
 
-def test_one_stage_alone_writes_no_results(call, first):
-    result = call("run", "mine/first", "--only", "learned", "--smoke", "--workers", "1")
-    assert result.exit_code == 0
-    assert call("run", "mine/first", "--only", "lerned").exit_code == 2
+def test_what_fails_is_1(call, desk):
+    folder = write(desk / "e")
+    change(folder / "run.py", "return scale", "return scale / 0")
+    check(call("run", "e", "--workers", "1"), 1, "run.py", "constant()", "line ", "ZeroDivisionError")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "sentence"),
+    ("files", "words"),
     [
-        (["nowhere"], 1, "there is no folder"),
-        ([], 1, "there is no experiment"),
-        (["--check", "--dry-run"], 2, "exclude each other"),
-        (["--check", "--smoke"], 2, "leave out --smoke"),
-        (["--workers", "0"], 2, "--workers"),
+        ({"config": "title = "}, ["config.toml is not valid TOML"]),
+        ({"config": CONFIG.replace("paper", "papers")}, ["papers", "it may have"]),
+        ({"expected": "{"}, ["expected.json is not valid JSON"]),
+        ({"expected": {"totals": {"about": "x"}}}, ["'totals'", "no quantities function returns"]),
+        ({"expected": None}, ["no expected.json", "new-experiment"]),
+        ({"run": None}, ["no run.py"]),
+        ({"run": RUN.replace("def constant(scale)", "def constant(scales)")}, ["'scales'"]),
+        ({"helper": None}, ["helper"]),
     ],
 )
-def test_misuse_is_a_sentence(call, desk, arguments, code, sentence):
-    result = call("run", *arguments)
-    assert result.exit_code == code
-    assert sentence in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+def test_wrong_files_are_1_with_a_sentence(call, desk, files, words):
+    write(desk / "e", **files)
+    check(call("run", "e", "--workers", "1"), 1, *words)
 
 
-def test_a_folder_of_experiments_needs_all(call, first):
-    assert call("new-experiment", "mine/second").exit_code == 0
-    result = call("run", "mine")
-    assert result.exit_code == 1
-    assert "add --all, or name one: first, second" in result.stderr
+def test_misuse_is_2(call, desk):
+    write(desk / "all" / "e")
+    for arguments in (
+        ["all/e", "--dry-run", "--list"],
+        ["all/e", "--check", "--smoke"],
+        ["all/e", "--check", "--out", "x"],
+        ["all/e", "--workers", "0"],
+        ["all/e", "--workers", "two"],
+        ["all/e", "--none"],
+        ["all/e", "--only", "powerz"],
+        ["all", "--all", "--only", "f"],
+    ):
+        check(call("run", *arguments), 2)
+    check(call("run", "none"), 1, "there is no folder")
+    check(call("run", "all"), 1, "add --all, or name one: e")
+    assert not (desk / "all" / "e" / "results.json").exists()
 
 
-def test_a_new_experiment_overwrites_nothing(call, first):
-    result = call("new-experiment", "mine/first")
-    assert result.exit_code == 1
-    assert "exists and is not empty" in result.stderr
+def test_only_a_stage(call, desk):
+    folder = write(desk / "e")
+    check(call("run", "e", "--only", "powers", "--workers", "1"), 0, "drawn seed 1", "powers seed 0 power 2")
+    assert not (folder / "results.json").exists()
+    second = call("run", "e", "--workers", "1")
+    assert "drawn" not in second.stderr
+    assert "constant" in second.stderr
+    change(folder / "run.py", "return scale", "return scale / 0")
+    check(call("run", "e", "--only", "constant", "--workers", "1"), 1, "ZeroDivisionError")
 
 
-def test_results_go_where_they_are_sent(call, first, desk):
-    result = call("run", "mine/first", "--smoke", "--workers", "1", "--out", "there")
-    assert result.exit_code == 0
-    assert (desk / "there" / "first" / "smoke" / "results.json").is_file()
+def test_dry_run_and_list_run_nothing(call, desk):
+    folder = write(desk / "all" / "e")
+    before = call("run", "all/e", "--dry-run")
+    check(before, 0, "drawn seed 0", "to compute")
+    assert "there" not in before.stdout
+    check(call("run", "all", "--list"), 0, "Nobody 2000", "sums are sums")
+    check(call("run", "all/e", "--list"), 0, "Nobody 2000")
+    assert not (folder / "results.json").exists()
+    assert not (folder / ".cache").exists()
+    call("run", "all/e", "--workers", "1")
+    after = call("run", "all/e", "--dry-run")
+    check(after, 0, "there")
+    assert "to compute" not in after.stdout
+    check(call("run", "all", "--all", "--dry-run"), 0, "there")
+
+
+def test_all_of_a_folder_and_its_table(call, desk):
+    one, two = write(desk / "all" / "one"), write(desk / "all" / "two")
+    change(two / "run.py", "return scale", "return scale / 0")
+    check(
+        call("run", "all", "--all", "--workers", "1"),
+        1,
+        "1 of 2 experiments ran to the end",
+        "ZeroDivisionError",
+    )
+    table = (desk / "all" / "README.md").read_text()
+    assert "reproduced" in table
+    assert "not run" in table
+    change(two / "run.py", "return scale / 0", "return scale")
+    needed = call("run", "all", "--all", "--needed", "--workers", "1")
+    check(needed, 0, "one: its results are of this code; skipped")
+    assert "one: drawn" not in needed.stderr
+    check(call("run", "all", "--all", "--check"), 0, "one: accepted", "two: accepted")
+    change(desk / "all" / "README.md", "reproduced", "refuted")
+    check(call("run", "all", "--all", "--check"), 1, "the table in", "--all --needed")
+    check(call("run", "all", "--all", "--needed"), 0)
+    check(call("run", "all", "--all", "--check"), 0)
+    change(one / "run.py", "FACTOR = 2.0", "FACTOR = 3.0")
+    check(call("run", "all", "--all", "--check"), 1, "one: there are no results, or they are of other code")
+    check(call("run", "all", "--all", "--only", "tw*", "--check"), 0, "two: accepted")
+
+
+def test_results_elsewhere(call, desk):
+    folder = write(desk / "all" / "e")
+    check(call("run", "all", "--all", "--out", "there is", "--workers", "1"), 0)
+    assert not (folder / ".cache").exists()
+    assert not (desk / "all" / "README.md").exists()
+    check(call("run", "all/e", "--workers", "1"), 0)
+    assert results(folder) == results(desk / "there is" / "e")
+
+
+def test_a_process_that_is_interrupted_says_how_to_go_on(start, desk):
+    import signal
+
+    folder = write(desk / "e")
+    change(
+        folder / "run.py",
+        "    return scale\n",
+        "    import os, signal\n\n    os.kill(os.getpid(), signal.SIGINT)\n",
+    )
+    process = start("run", "e", "--workers", "1")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGINT
+    assert said.decode().splitlines()[-1] == "interrupted; the same command continues"
