@@ -11,6 +11,7 @@ import click
 from hypergrad.errors import HypergradError
 
 from . import options
+from .group import Interrupted
 
 OUTSIDE = 3  # exit code: a quantity that gates is outside what is accepted
 
@@ -83,9 +84,18 @@ def run(
         if failed:
             raise HypergradError(failed[experiment.name])
     else:
-        outcome = experiments.run(
-            folders, scale, workers=workers, needed=needed, out=out, event=report, concluded=print_verdicts
-        )
+        try:
+            outcome = experiments.run(
+                folders,
+                scale,
+                workers=workers,
+                needed=needed,
+                out=out,
+                event=report,
+                concluded=print_verdicts,
+            )
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; the same command continues") from None
         finish(outcome)
         if every and not smoke and out is None:
             write_table(folder)

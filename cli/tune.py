@@ -63,6 +63,13 @@ def first_line(thing: Any) -> str:
     help="Stop after N trials in a row that did not improve on the best.",
 )
 @click.option(
+    "--min-improvement",
+    type=float,
+    callback=options.positive,
+    metavar="X",
+    help="With --patience: only a loss that is lower by more than X counts.  [default: any lower one]",
+)
+@click.option(
     "--tolerance",
     type=float,
     callback=options.positive,
@@ -91,9 +98,12 @@ def tune(as_json: bool, quiet: bool, **arguments: Any) -> None:
 
     Each trial trains the model once and yields the validation loss and its derivative with respect to every
     hyperparameter. Trials are kept in the store as they end: the same command again continues where it
-    stopped, and only prints the result when nothing is left to do, or when it was told to stop there.
+    stopped, and only prints the result when nothing is left to do, or when it was told to stop there. A note says
+    why a run ended before its --trials.
     """
     request = Request(**arguments)
+    if request.min_improvement is not None and request.patience is None:
+        raise click.UsageError("--min-improvement goes with --patience N")
     try:
         with options.one_thread():
             result = tune_summary(request, silent=quiet or as_json)

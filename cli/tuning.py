@@ -36,6 +36,7 @@ class Request:
     earlier: tuple[str, ...] = ()
     target_value: float | None = None
     patience: int | None = None
+    min_improvement: float | None = None
     tolerance: float | None = None
 
     @property
@@ -54,7 +55,7 @@ class Request:
         if self.target_value is not None:
             found.append(Target(self.target_value))
         if self.patience is not None:
-            found.append(Patience(self.patience))
+            found.append(Patience(self.patience, self.min_improvement or 0.0))
         if self.tolerance is not None:
             found.append(ExpectedImprovementBelow(self.tolerance))
         return found
@@ -137,6 +138,7 @@ def tune_summary(request: Request, silent: bool) -> TuneSummary:
         best=Best(trial=best.number, value=best.value, hparams=best.hparams),
         metrics=tuned,
         baseline=Baseline(value=baseline["valid"]["loss"], metrics=baseline),
+        stopped=study.stopped,
         notes=notes(request, dataset.notes, study, held, tuned, baseline),
         version=version(),
     )
@@ -152,8 +154,10 @@ def notes(
         found.append(f"the study already held {held} trials, so none was added")
     elif held:
         found.append(f"continued after {held} trials of an earlier run")
-    if study.stopped is not None and request.total is not None:
-        found.append(f"stopped after {done} of {request.total} trials: {study.stopped}")
+    if study.stopped is not None:
+        trials = "trial" if done == 1 else "trials"
+        count = f"{done} {trials}" if request.total is None else f"{done} of {request.total} trials"
+        found.append(f"stopped after {count}: {study.stopped}")
     for origin in study.earlier:
         unfit = f", {origin.left_out} do not fit the space" if origin.left_out else ""
         found.append(f"{origin.trials} trials of the earlier study {origin.name} told where to look{unfit}")

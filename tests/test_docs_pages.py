@@ -113,3 +113,27 @@ def test_the_page_names_every_attribute_of_the_suite():
     for name in ("learns", "defaults_first", "repeats", "dimensions", "trials"):
         assert f"`{name} = {getattr(SamplerSuite, name)!r}`" in text
         assert f"        {name}: " in SamplerSuite.__doc__
+
+
+def test_the_commands_of_the_experiments_page_run(shell):
+    (script,) = blocks("experiments.md", "bash")
+    printed, work = shell(script)
+    assert printed.rstrip().endswith("there")
+    assert (work / "penalties" / "curves.svg").is_file()
+    assert (work / "penalties" / "smoke" / "results.json").is_file()
+
+
+def test_the_experiment_of_the_page_runs(shell):
+    (code,) = blocks("experiments.md", "python")
+    (bounds,) = blocks("experiments.md", "json")
+    _, work = shell("mkdir walks")
+    (work / "walks" / "run.py").write_text(code, encoding="utf-8")
+    (work / "walks" / "expected.json").write_text(bounds, encoding="utf-8")
+    (work / "walks" / "config.toml").write_text(
+        'title = "Walks"\npaper = "none"\nclaim = "none"\nseeds = [0, 1]\n[parameters]\nsteps = 3\n',
+        encoding="utf-8",
+    )
+    printed, _ = shell("hypergrad run walks")
+    assert "positive" in printed
+    for name in ("ends.csv", "paths.svg", "paths.png", "results.json", "table.md", "timings.json"):
+        assert (work / "walks" / name).is_file()

@@ -63,6 +63,30 @@ def test_the_description_of_a_space(tmp_path):
     assert read_space(str(path)) == SPACE
 
 
+def test_constraints(tmp_path):
+    texts = ["layers * batch <= 128", "opt.momentum <= 0.9 or lr < 0.5"]
+    constrained = Space(SPACE._tree, constraints=texts)
+    path = written(tmp_path, "space.toml", f"constraints = {json.dumps(texts)}\n{TEXT}")
+    assert read_space(path) == constrained != SPACE
+    assert read_space(written(tmp_path, "space.json", json.dumps(constrained.to_json()))) == constrained
+    assert read_space(written(tmp_path, "none.toml", f"constraints = []\n{TEXT}")) == SPACE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'constraints = {type = "float", low = 0, high = 1}',
+        'constraints = {lr = {type = "float", low = 0, high = 1}}',
+        "constraints = [1, 2]",
+        "constraints = 3",
+    ],
+)
+def test_a_hyperparameter_may_be_called_constraints(tmp_path, line):
+    found = read_space(written(tmp_path, "space.toml", f"{line}\n{TEXT}"))
+    assert found.constraints == ()
+    assert any(path.startswith("constraints") for path in (*found.parameters, *found.constants))
+
+
 FLOAT = 'lr = {type = "float", '
 WRONG = {
     "an unknown type": (
@@ -84,6 +108,18 @@ WRONG = {
         "'act' is a list of something else than numbers; for choices",
     ),
     "a date": ("when = 2024-01-01", "'when' is"),
+    "a constraint that is not read": (
+        'constraints = ["lr < 0.5 %"]\n' + FLOAT + "low = 0, high = 1}",
+        "the constraint 'lr < 0.5 %', at character 10: '%' is not understood",
+    ),
+    "a constraint without its list": (
+        'constraints = "lr < 0.5"\n' + FLOAT + "low = 0, high = 1}",
+        "constraints is 'lr < 0.5', expected a list of texts",
+    ),
+    "constraints that are no texts": (
+        'constraints = ["lr < 0.5", 3]\n' + FLOAT + "low = 0, high = 1}",
+        "constraints is ['lr < 0.5', 3], expected a list of texts",
+    ),
     "no TOML": ("lr = [", "is no TOML: "),
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.reference import _backward, loss
+from kit.reference import gradient, loss
 
 Tree = Any
 RULES = ("sgd", "momentum", "nesterov", "adam")
@@ -51,7 +51,7 @@ def climb(
     for t, rows in enumerate(batches):
         here = _tree(params, names, w)
         losses[t] = loss(here, train["x"][rows], train["y"][rows]) + 0.5 * l2 * sum(np.sum(x * x) for x in w)
-        slope = _backward(here, train["x"][rows], train["y"][rows])
+        slope = gradient(here, train["x"][rows], train["y"][rows])
         g = [slope[layer][leaf] + l2 * x for (layer, leaf), x in zip(names, w, strict=True)]
         found = [-sum(float(np.sum(a * b)) for a, b in zip(g, u, strict=True))]
         for k in range(1, len(now)):

@@ -48,3 +48,10 @@ def split(x: np.ndarray, y: np.ndarray, seed: int, *sizes: int, centred: bool = 
     parts = np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])
     mean = x[parts[0]].mean(axis=0) if centred else 0.0
     return [{"x": x[rows] - mean, "y": y[rows]} for rows in parts]
+
+
+def epochs(seed: int, rows: int, size: int, steps: int) -> np.ndarray:
+    """Rows of each step (steps, size): passes over all rows, each in a new order, without the rows left over."""
+    rng, each = np.random.default_rng([seed, 1]), rows // size
+    passes = [rng.permutation(rows)[: each * size].reshape(each, size) for _ in range(-(-steps // each))]
+    return np.concatenate(passes)[:steps]

@@ -24,6 +24,7 @@ def momentum_training(
     lr: Callable[[int, str], float],
     momentum: Callable[[int, str], float],
     l2: Callable[[str, str], Any] = lambda layer, leaf: 0.0,
+    weights: np.ndarray | None = None,
 ) -> Tree:
     """Parameters of a tanh network after training by momentum on mean cross-entropy.
 
@@ -34,17 +35,32 @@ def momentum_training(
         lr: of (step, layer).
         momentum: of (step, layer).
         l2: of (layer, leaf): a number or an array that broadcasts to it.
+        weights: (n,), that of each row's cross-entropy; the mean is still over the number of rows. None: 1.
     """
     params = {name: {k: np.array(v, float) for k, v in layer.items()} for name, layer in params.items()}
     slots = {name: {k: np.zeros_like(v) for k, v in layer.items()} for name, layer in params.items()}
     for t, rows in enumerate(batches):
-        gradient = _backward(params, train["x"][rows], train["y"][rows])
+        slopes = gradient(
+            params, train["x"][rows], train["y"][rows], 1.0 if weights is None else weights[rows, None]
+        )
         for name, layer in params.items():
             for k in layer:
-                slope = gradient[name][k] + l2(name, k) * layer[k]
+                slope = slopes[name][k] + l2(name, k) * layer[k]
                 slots[name][k] = momentum(t, name) * slots[name][k] + slope
                 layer[k] = layer[k] - lr(t, name) * slots[name][k]
     return params
+
+
+def gradient(params: Tree, x: np.ndarray, y: np.ndarray, weights: Any = 1.0) -> Tree:
+    """The gradient of `loss`, a tree like params; of weighted rows where `weights` is (n, 1)."""
+    *inputs, z = _activations(params, x)
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    delta = weights * (p / p.sum(axis=1, keepdims=True) - _targets(y, z.shape[1])) / len(x)
+    found = {}
+    for a, (name, layer) in zip(reversed(inputs), reversed(params.items()), strict=True):
+        found[name] = {"w": a.T @ delta, "b": delta.sum(axis=0)}
+        delta = (delta @ layer["w"].T) * (1.0 - a * a)
+    return found
 
 
 def loss(params: Tree, x: np.ndarray, y: np.ndarray) -> float:
@@ -93,14 +109,3 @@ def _activations(params: Tree, x: np.ndarray) -> list[np.ndarray]:
 
 def _targets(y: np.ndarray, classes: int) -> np.ndarray:
     return np.eye(classes)[y] if y.ndim == 1 else y
-
-
-def _backward(params: Tree, x: np.ndarray, y: np.ndarray) -> Tree:
-    *inputs, z = _activations(params, x)
-    p = np.exp(z - z.max(axis=1, keepdims=True))
-    delta = (p / p.sum(axis=1, keepdims=True) - _targets(y, z.shape[1])) / len(x)
-    gradient = {}
-    for a, (name, layer) in zip(reversed(inputs), reversed(params.items()), strict=True):
-        gradient[name] = {"w": a.T @ delta, "b": delta.sum(axis=0)}
-        delta = (delta @ layer["w"].T) * (1.0 - a * a)
-    return gradient

@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from workloads import flat
+from kit.workloads import flat
 
 
 def _status(field: str) -> int | None:

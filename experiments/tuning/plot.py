@@ -53,7 +53,7 @@ def draw(axes: Any, runs: Sequence[Run], methods: Sequence[str], accounting: str
 
 def main() -> None:
     plt.rcParams["svg.fonttype"] = "none"
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "runs.jsonl"
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "complete" / "runs.jsonl"
     runs = [json.loads(line) for line in path.read_text().splitlines()]
     methods = list(dict.fromkeys(run["method"] for run in runs))
     for group, members in GROUPS.items():

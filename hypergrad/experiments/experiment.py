@@ -12,9 +12,10 @@ import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hypergrad.errors import ExperimentError, unknown_name
@@ -71,6 +72,7 @@ class Experiment:
     folder: Path
     scale: str = "full"
     out: Path | None = None
+    _modules: dict[str, ModuleType] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.axes_of  # noqa: B018  (reads everything, so that a mistake is found before anything runs)
@@ -113,7 +115,7 @@ class Experiment:
         path = self.folder / "run.py"
         if not path.is_file():
             raise ExperimentError(f"{self.folder} has no run.py; 'hypergrad new-experiment' shows one")
-        with beside(self.folder):
+        with beside(self.folder, self._modules):
             spec = importlib.util.spec_from_file_location(
                 f"hypergrad_experiment_{abs(hash(self.folder))}", path
             )
@@ -135,7 +137,7 @@ class Experiment:
         return found
 
     def _check_needs(self, names: list[str]) -> None:
-        missing = [name for name in names if importlib.util.find_spec(name) is None]
+        missing = [name for name in names if not _importable(name)]
         if missing:
             raise ExperimentError(
                 f"{self.name} needs {', '.join(missing)}, which is not installed; "
@@ -144,7 +146,7 @@ class Experiment:
 
     @cached_property
     def axes_of(self) -> dict[str, tuple[str, ...]]:
-        """The axes of each declared function; raises where an argument cannot be found."""
+        """The axes of each declared function, as its arguments name them; raises where an argument is unknown."""
         if any(f.role == "figure" for f in self.functions.values()):
             self._check_needs(["matplotlib"])
         path, setting, found = self.folder / "run.py", self.setting, {}
@@ -164,7 +166,7 @@ class Experiment:
                 if argument not in known and argument not in function.optional:
                     error = unknown_name("axis, parameter or stage", argument, known, ExperimentError)
                     raise ExperimentError(f"{path}: {name}() takes {argument!r}: {error}")
-            found[name] = tuple(axis for axis in setting.axes if axis in function.arguments)
+            found[name] = tuple(a for a in function.arguments if a in setting.axes)
             extra = [axis for axis in found[name] if axis != "seed"] if function.role == "quantities" else []
             if extra or (found[name] and function.role in ("table", "figure")):
                 raise ExperimentError(
@@ -175,7 +177,7 @@ class Experiment:
 
     def inputs(self, name: str) -> list[str]:
         """The stages whose results a function takes."""
-        return [a for a in self.functions[name].arguments if a in self.functions and a != name]
+        return [a for a in self.functions[name].arguments if a in self._stages]
 
     @cached_property
     def tasks(self) -> dict[tuple[str, str], Task]:
@@ -284,7 +286,7 @@ class Experiment:
         """
         path = self.folder / "run.py"
         arguments = self.arguments(name, place)
-        with beside(self.folder):
+        with beside(self.folder, self._modules):
             try:
                 return self.functions[name].function(**arguments, **more)
             except Exception as error:
@@ -294,11 +296,16 @@ class Experiment:
                 ) from error
 
     @cached_property
+    def surroundings(self) -> str:
+        """Hash of what results depend on outside of the folder: hypergrad, and modules next to it."""
+        return fingerprint.digest(fingerprint.engine(), self._source.shared)
+
+    @cached_property
     def definition(self) -> str:
         """Hash of the folder's own files that results depend on, to tell whether results.json is of them."""
         data = fingerprint.data_digest(self.folder, self.config.data)
         place = encode([self.setting.axes, self.setting.parameters], sort=True)
-        return fingerprint.digest(place, data, self._source.whole)
+        return fingerprint.digest(place, data, self._source.own)
 
     @cached_property
     def _source(self) -> fingerprint.Source:
@@ -312,6 +319,13 @@ def find(folder: Path) -> list[Path]:
     return sorted(below for below in folder.iterdir() if (below / "config.toml").is_file())
 
 
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package that a submodule is in
+        return False
+
+
 def where(error: BaseException, path: Path) -> str:
     """``"line 12: "``: the last line of a file that an error passed through."""
     line, trace = None, error.__traceback__
@@ -323,19 +337,25 @@ def where(error: BaseException, path: Path) -> str:
 
 
 @contextmanager
-def beside(folder: Path) -> Iterator[None]:
-    """Modules in a folder are imported before others, those next to it after; in the end both are forgotten."""
-    before = set(sys.modules)
+def beside(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
+    """Modules in a folder are imported before others, those next to it after.
+
+    Args:
+        folder: of the experiment.
+        modules: those that it has imported; they are put back, and taken out again in the end with what was added, so
+            that experiments can have modules of the same name.
+    """
+    others = {name.partition(".")[0] for name in sys.modules}
+    sys.modules.update(modules)
     sys.path.insert(0, str(folder))
     sys.path.append(str(folder.parent))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
-        sys.path.reverse()
-        sys.path.remove(str(folder.parent))
-        sys.path.reverse()
-        for name in set(sys.modules) - before:
-            file = Path(getattr(sys.modules[name], "__file__", None) or "/")
-            if file.is_relative_to(folder.parent) and "site-packages" not in file.parts:
-                del sys.modules[name]
+        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder.parent))]
+        for name, module in list(sys.modules.items()):
+            file = Path(getattr(module, "__file__", None) or "/")
+            local = file.is_relative_to(folder.parent) and "site-packages" not in file.parts
+            if local and name.partition(".")[0] not in others:
+                modules[name] = sys.modules.pop(name)

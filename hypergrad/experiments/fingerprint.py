@@ -11,7 +11,7 @@ import ast
 import hashlib
 import platform
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 
@@ -65,27 +65,40 @@ class Source:
             used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
             waiting += [below for other in sorted(used) for below in self._bound.get(other, [])]
         ordered = sorted(chosen.values(), key=lambda statement: statement.lineno)
-        return digest(*map(_plain, ordered), *self._local(n for s in ordered for n in ast.walk(s)))
+        return digest(*map(_plain, ordered), *self._local(n for s in ordered for n in ast.walk(s)).values())
 
-    @property
-    def whole(self) -> str:
-        """Hash of the whole file and of those beside it that it imports."""
-        module = _parsed(self.path)
-        return digest(*self._local(list(ast.walk(module))), _plain(module))
+    @cached_property
+    def own(self) -> str:
+        """Hash of the file, and of those in its folder that it imports."""
+        return digest(
+            _plain(_parsed(self.path)), *(text for file, text in self._imports.items() if self._mine(file))
+        )
 
-    def _local(self, nodes: Iterable[ast.AST]) -> list[str]:
-        """Texts of the files beside that nodes import, and of those that these import."""
+    @cached_property
+    def shared(self) -> str:
+        """Hash of the files outside of its folder that it imports."""
+        return digest(*(text for file, text in self._imports.items() if not self._mine(file)))
+
+    @cached_property
+    def _imports(self) -> dict[Path, str]:
+        return self._local(ast.walk(_parsed(self.path)))
+
+    def _mine(self, file: Path) -> bool:
+        return file.is_relative_to(self.path.resolve().parent)
+
+    def _local(self, nodes: Iterable[ast.AST]) -> dict[Path, str]:
+        """The files beside that nodes import, and those that these import, with their texts."""
         files: dict[Path, str] = {}
         waiting = [file for node in nodes for file in _imported(node, self.roots)]
         while waiting:
             file = waiting.pop()
             if file not in files:
                 module = _parsed(file)
-                files[file] = _plain(module)
                 waiting += [
                     f for node in ast.walk(module) for f in _imported(node, (*self.roots, file.parent))
                 ]
-        return [files[file] for file in sorted(files)]
+                files[file] = _plain(module)
+        return dict(sorted(files.items()))
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -98,17 +111,27 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _names_bound(statement: ast.stmt) -> Iterator[str]:
+    """The names that a statement of a module defines; none: it counts always, as what changes an object does."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             yield statement.name
         case ast.Import() | ast.ImportFrom():
-            yield from ((a.asname or a.name).split(".")[0] for a in statement.names)
+            yield from _names_imported(statement)
         case ast.Expr(value=ast.Constant()) | ast.Pass():
             yield ""  # a docstring: bound to no name that anything uses
         case _:
             for node in ast.walk(statement):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     yield node.id
+                elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    yield node.name
+                elif isinstance(node, ast.Import | ast.ImportFrom):
+                    yield from _names_imported(node)
+
+
+def _names_imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """The names that an import binds; none for a star, which may bind any."""
+    yield from ((a.asname or a.name).split(".")[0] for a in node.names if a.name != "*")
 
 
 def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
@@ -118,13 +141,15 @@ def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
     elif isinstance(node, ast.ImportFrom) and node.module:
         names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     elif isinstance(node, ast.ImportFrom):
-        names = [alias.name for alias in node.names]
+        names = ["__init__", *(alias.name for alias in node.names)]
     else:
         return
     for name in names:
+        parts = name.split(".")
         for root in roots:
-            place = root.joinpath(*name.split("."))
-            for file in (place.with_suffix(".py"), place / "__init__.py"):
+            place = root.joinpath(*parts)
+            packages = [root.joinpath(*parts[:depth]) / "__init__.py" for depth in range(1, len(parts) + 1)]
+            for file in (place.with_suffix(".py"), *packages):
                 if file.is_file():
                     yield file.resolve()
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hypergrad.errors import ExperimentError, unknown_name
-from hypergrad.experiments import fingerprint
 from hypergrad.experiments.config import SCALES
 from hypergrad.experiments.execute import execute
 from hypergrad.experiments.experiment import Experiment, Task, find
@@ -123,7 +122,7 @@ def run(
     for folder in folders:
         try:
             experiment = Experiment(Path(folder).resolve(), scale, out)
-            if needed and is_current(experiment, fingerprint.engine()):
+            if needed and is_current(experiment, surroundings=True):
                 skipped.append(experiment.name)
                 continue
             work.append((experiment, experiment.tasks))

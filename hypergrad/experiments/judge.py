@@ -141,16 +141,18 @@ def judge(
         where: the experiment, in an error.
 
     Raises:
-        ExperimentError: expected.json names a quantity that the run does not have.
+        ExperimentError: expected.json names a quantity that the run does not have, and judges it at this scale.
     """
-    missing = [name for name in expected if name not in values]
+    judged = {name for name, entry in expected.items() if scale == "full" or entry.smoke is not False}
+    missing = sorted(judged - set(values))
     if missing:
         raise ExperimentError(
             f"{where}: expected.json names {missing[0]!r}, which no quantities function returns; there are "
             f"{', '.join(values) or 'none'}"
         )
     found = []
-    for name in [*expected, *(name for name in values if name not in expected)]:
+    known = [name for name in expected if name in values]
+    for name in [*known, *(name for name in values if name not in expected)]:
         numbers, seeds = values[name]
         entry = expected.get(name)
         bound = Bound() if entry is None else entry.at(scale)

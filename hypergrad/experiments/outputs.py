@@ -1,7 +1,7 @@
 """What a run leaves beside its code: results.json, table.md, tables as CSV, figures, and the times.
 
 results.json depends on code, data, seeds and versions alone, so that an interrupted run that was continued writes the
-same bytes as one that was not. Seconds are in timings.json.
+same bytes as one that was not. CPU seconds are in timings.json.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def conclude(experiment: Experiment) -> list[Verdict]:
         "quantities": {verdict.name: _entry(verdict) for verdict in verdicts},
         "versions": fingerprint.versions(experiment.config.needs),
         "definition": experiment.definition[:16],
-        "engine": fingerprint.engine()[:16],
+        "surroundings": experiment.surroundings[:16],
     }
     write(experiment.output / "table.md", _page(experiment, verdicts, tables))
     write(experiment.output / TIMINGS, json.dumps(_timings(experiment), indent=1) + "\n")
@@ -65,24 +65,40 @@ def read(experiment: Experiment, name: str = RESULTS) -> dict[str, Any] | None:
     """
     path = experiment.output / name
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(
-            f"{path} is damaged ({error}); remove it and run {experiment.name} again"
-        ) from None
+        raise _damaged(experiment, name, str(error)) from None
+    except OSError as error:
+        raise ExperimentError(f"{path} cannot be read: {error.strerror}") from None
+    if not isinstance(found, dict):
+        raise _damaged(experiment, name, f"a {type(found).__name__}, no object")
+    return found
+
+
+def _damaged(experiment: Experiment, name: str, how: str) -> ExperimentError:
+    return ExperimentError(
+        f"{experiment.output / name} is damaged ({how}); remove it and run {experiment.name} again"
+    )
 
 
 def verdicts_of(experiment: Experiment, record: Mapping[str, Any]) -> list[Verdict]:
-    """The verdicts on what stands in results.json, by expected.json as it is now."""
-    values = {
-        name: (
-            tuple(map(_number, entry["values"])),
-            None if entry["seeds"] is None else tuple(entry["seeds"]),
-        )
-        for name, entry in record["quantities"].items()
-    }
+    """The verdicts on what stands in results.json, by expected.json as it is now.
+
+    Raises:
+        ExperimentError: it is damaged; expected.json names a quantity that it lacks.
+    """
+    try:
+        values = {
+            name: (
+                tuple(map(_number, entry["values"])),
+                None if entry["seeds"] is None else tuple(entry["seeds"]),
+            )
+            for name, entry in record["quantities"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(experiment, RESULTS, f"{type(error).__name__}: {error}") from None
     return judge(values, experiment.expected, experiment.scale, experiment.name)
 
 
@@ -156,6 +172,7 @@ def _draw(experiment: Experiment, name: str) -> None:
     from hypergrad.report.figures import blank
 
     canvas = blank()
+    canvas.get_layout_engine().set(rect=(0.0, 0.03, 1.0, 0.97))  # the stamp stands below
     experiment.call(name, {}, **{CANVAS: canvas})
     canvas.text(0.995, 0.002, stamp(experiment), ha="right", va="bottom", fontsize=4, color="0.5")
     for kind in _FORMATS:
@@ -203,7 +220,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _timings(experiment: Experiment) -> dict[str, Any]:
-    """Seconds of each task where it was computed, and the machine's cores."""
+    """CPU seconds of each task where it was computed, and the machine."""
     tasks = {str(task): experiment.cache.load(*id)[1] for id, task in experiment.tasks.items()}
     return {
         "seconds": round(sum(tasks.values()), 2),

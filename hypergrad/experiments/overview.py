@@ -93,9 +93,9 @@ def _page(path: Path, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
-def is_current(experiment: Experiment, engine: str | None = None) -> bool:
-    """Whether results.json is of the experiment's own code, settings and data, and of hypergrad's where given."""
+def is_current(experiment: Experiment, surroundings: bool = False) -> bool:
+    """Whether results.json is of the folder's own code, settings and data; and of hypergrad and shared modules too."""
     record = read(experiment)
     if record is None or record.get("definition") != experiment.definition[:16]:
         return False
-    return engine is None or record.get("engine") == engine[:16]
+    return not surroundings or record.get("surroundings") == experiment.surroundings[:16]

@@ -53,6 +53,9 @@ class TuneSummary(Frozen):
     groups: list[str] = Field(description="names of the source columns, in the order of l2_group")
     metrics: Figures = Field(description=f"the tuned model: {FIGURES}")
     baseline: Baseline
+    stopped: str | None = Field(
+        description="why the run ended before its trials were spent; null: it did not"
+    )
     notes: list[str] = Field(description="sentences on anything unusual, such as a budget that ran out")
     version: str = Field(description="version of hypergrad")
 

@@ -38,7 +38,7 @@ from hypergrad.samplers.base import Record
 from hypergrad.samplers.quadratic import Model, fit, minimize
 from hypergrad.samplers.walls import Wall, fence, wall
 
-__all__ = ["Descent", "advance", "begin", "converged", "hopeless", "propose"]
+__all__ = ["Descent", "advance", "begin", "box", "converged", "hopeless", "propose"]
 
 EXPONENT = 1.3  # of the sensitivities, in the diagonal start
 EXPLODED = 1e4  # times the running scale of the gradients
@@ -169,11 +169,17 @@ def propose(descent: Descent, factor: float = 1.0) -> tuple[np.ndarray, float]:
         factor: multiplies the trust radius, for trials that run beside one another.
     """
     x, g, model = descent.incumbent.unit, descent.gradient, descent.model()
-    box = np.where(descent.known, factor * descent.radius, 0.0)
-    below, above = _fence(descent) or (np.zeros_like(x), np.ones_like(x))
-    s = minimize(model, g, np.maximum(below - x, -box), np.minimum(above - x, box))
+    s = minimize(model, g, *box(descent, factor))
     predicted = -float(g @ s + 0.5 * (s @ model.times(s)))
     return np.clip(x + s, 0.0, 1.0), min(predicted, sys.float_info.max)
+
+
+def box(descent: Descent, factor: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (d,), (d,) of the next step: the trust box, the cube and the fence."""
+    x = descent.incumbent.unit
+    size = np.where(descent.known, factor * descent.radius, 0.0)
+    below, above = _fence(descent) or (np.zeros_like(x), np.ones_like(x))
+    return np.maximum(below - x, -size), np.minimum(above - x, size)
 
 
 def converged(descent: Descent, step: float, predicted: float, hasty: bool = False) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.base import Proposal, Record
 from hypergrad.samplers.descent import Descent, advance, begin, converged, hopeless, propose
+from hypergrad.samplers.sliding import slide
 
 __all__ = ["best", "current", "fold", "own", "step"]
 
@@ -87,13 +88,18 @@ def step(
     admission: Admission,
     factor: float = 1.0,
 ) -> Proposal | None:
-    """The next step of a descent, halved until it is allowed and new; None where the descent is over."""
+    """The next step of a descent, along the constraints that it would break, and halved until it is allowed and new.
+
+    None where the descent is over.
+    """
     unit, predicted = propose(descent, factor)
 
     def may(point: np.ndarray) -> bool:
         new = not any(np.array_equal(record.unit, point) for record in past)
         return new and (not admission.space.constraints or admission.admits(point))
 
+    if not may(unit) and admission.space.constraints:
+        unit, predicted = slide(descent, admission.space, factor) or (unit, predicted)
     if not may(unit):
         found = _shortened(descent, unit, predicted, may)
         if found is None:

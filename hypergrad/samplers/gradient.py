@@ -29,7 +29,8 @@ class Gradient(Sampler):
     The first descent starts at the space's defaults, or at a better enqueued trial. When it has converged,
     or cannot catch up with the best trial, the next one starts near the best trial or anywhere, in turn.
     Integers and choices, and coordinates whose derivative nobody reports, stay fixed during a descent and
-    change between descents. A step that a constraint of the space refuses, or that has been tried, is halved.
+    change between descents. A step that would break a constraint of the space goes along it where the
+    constraint is a text, see `hypergrad.samplers.sliding`; one that a function refuses, or that was tried, is halved.
     Gradients that exploded, are not finite or mislead are survived: see `hypergrad.samplers.descent`.
 
     Args:

@@ -78,7 +78,8 @@ class Hybrid(Sampler):
     along three directions, those of its hypergradients so far; the descent moves all of it.
 
     In a study with black-box constraints, and in a space with a `Fidelity`, the model searches alone: a descent knows
-    neither.
+    neither. So it does where there are no gradients: in a space of integers and choices, and after a first trial that
+    was asked for one and had none, until another has one; it asks again when the number of trials has doubled.
 
     Args:
         radius: first trust radius of a descent, in units of the cube.
@@ -106,6 +107,13 @@ class Hybrid(Sampler):
         past = canonical(space, others(history, number))
         if space.fidelity is not None or any(record.constraints is not None for record in past):
             return Bayes(rows=self.rows).ask(space, history, seed=seed, number=number)
+        refused = without_gradients(space, past)
+        if refused:
+            plain = Bayes(gradients=False, rows=self.rows).ask(space, history, seed=seed, number=number)
+            note = {**plain.note, "phase": "values", "as": plain.note["phase"]}
+            return _asking(
+                replace(plain, note=note), bool(space.continuous.any()) and len(past) >= 2**refused
+            )
         gradient = Gradient(self.radius)
         best = folding.best(past)
         if best is None:
@@ -197,6 +205,10 @@ class Hybrid(Sampler):
 
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """Which of the two offers it is, what it promised, and what the other one did."""
+        if record.note.get("phase") == "values":
+            as_told = replace(record, note={**record.note, "phase": record.note["as"]})
+            found = Bayes(gradients=False, rows=self.rows).explain(space, before, as_told)
+            return replace(found, text=f"{found.text}; by values alone, as no gradient has been told")
         rates = record.note.get("rates")
         if record.note.get("phase") == "model":
             found = of_the_model(space, before, record, rows=self.rows)
@@ -286,6 +298,16 @@ def _around(
         moved = np.clip(1.0 - np.abs(1.0 - moved), 0.0, 1.0)  # reflected into the cube
         unlike = rng.random(unit.shape) < 0.3
         yield Proposal(np.where(unlike, rng.random(unit.shape), moved), wants, note)
+
+
+def without_gradients(space: Space, past: Sequence[Record]) -> int:
+    """How many trials were asked for a gradient in vain; 0 where one has been told, 1 where there can be none."""
+    if not space.continuous.any():
+        return 1
+    told = [r for r in past if r.state == "complete" and math.isfinite(r.value)]
+    if any(r.gradient is not None and np.isfinite(r.gradient).any() for r in told):
+        return 0
+    return sum(bool(r.note.get("gradient")) for r in told)
 
 
 def cost_ratio(past: Sequence[Record]) -> float:

@@ -69,7 +69,14 @@ def fit(diagonal: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) ->
     return Model(diagonal, wide, np.linalg.inv(matrix))
 
 
-def minimize(model: Model, g: np.ndarray, low: np.ndarray, high: np.ndarray, rounds: int = 12) -> np.ndarray:
+def minimize(
+    model: Model,
+    g: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    rounds: int = 12,
+    tolerance: float = 1e-3,
+) -> np.ndarray:
     """A p in [low, high] that makes g·p + ½ p·B p small, and never positive.
 
     Args:
@@ -78,6 +85,7 @@ def minimize(model: Model, g: np.ndarray, low: np.ndarray, high: np.ndarray, rou
         low: (d,) <= 0.
         high: (d,) >= 0; a coordinate with low = high = 0 stays fixed.
         rounds: of choosing the free coordinates.
+        tolerance: a round that lowers the value by no more than this share of it is the last.
     """
     p = np.zeros_like(g)
     slope = g.copy()
@@ -96,7 +104,7 @@ def minimize(model: Model, g: np.ndarray, low: np.ndarray, high: np.ndarray, rou
                 p, slope, value = trial, g + curved, reached
                 break
             share *= 0.5
-        if before - value <= 1e-3 * -value:
+        if before - value <= tolerance * -value:
             break
     return p
 

@@ -1,4 +1,4 @@
-"""Constraints that are known without training: functions of hparams."""
+"""Constraints that are known without training: functions of hparams, or texts that `relations` reads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from hypergrad.errors import SpaceError
 from hypergrad.parameters import Parameter
+from hypergrad.space.relations import Relation
 
 __all__ = ["Constraint", "Unstored", "functions", "named", "violated"]
 
@@ -29,16 +30,17 @@ class Unstored:
 
 
 def functions(constraints: Any) -> tuple[Constraint, ...]:
-    """The constraints as a tuple, or a SpaceError where one cannot be called."""
+    """The constraints as a tuple, texts as relations, or a SpaceError where one cannot be called."""
     if isinstance(constraints, Parameter | Mapping | str) or not hasattr(constraints, "__iter__"):
         raise SpaceError(
-            f"constraints is {constraints!r}, expected a list of functions of hparams; "
+            f"constraints is {constraints!r}, expected a list of functions of hparams, or of texts "
+            'such as "a + b <= 1"; '
             'a hyperparameter of that name is given as Space({"constraints": ...})'
         )
-    found = tuple(constraints)
+    found = tuple(Relation(each) if isinstance(each, str) else each for each in constraints)
     for constraint in found:
         if not callable(constraint):
-            raise SpaceError(f"a constraint is {constraint!r}, expected a function of hparams")
+            raise SpaceError(f"a constraint is {constraint!r}, expected a function of hparams or a text")
     return found
 
 

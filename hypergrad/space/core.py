@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from hypergrad.errors import SpaceError, unknown_name
+from hypergrad.errors import SpaceError
 from hypergrad.parameters import Discrete, Fidelity, Float, Parameter
-from hypergrad.space import conditions
-from hypergrad.space.constants import constant, equal, text
+from hypergrad.space import conditions, nested
+from hypergrad.space.constants import equal, text
 from hypergrad.space.constraints import Constraint, functions, named, violated
 from hypergrad.space.description import describe, rebuild
+from hypergrad.space.margins import margins
+from hypergrad.space.relations import Relation
 
 __all__ = ["LISTED", "Space"]
 
 LISTED = 2**16  # configurations of a finite space up to which it is listed
-
-
-def _walk(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(path, parameter or constant) of each leaf, in sorted order of the keys, as in hypergrad.tree."""
-    for key in tree:
-        if not isinstance(key, str) or not key or "/" in key:
-            raise SpaceError(
-                f"{key!r} is no name for a hyperparameter, expected a string without '/'; nest dicts instead"
-            )
-    for key in sorted(tree):
-        node, here = tree[key], (*path, key)
-        if isinstance(node, Mapping):
-            if not node:
-                raise SpaceError(f"the group {'/'.join(here)!r} of the space is empty, expected parameters")
-            yield from _walk(node, here)
-        else:
-            yield here, node if isinstance(node, Parameter) else constant(node, "/".join(here))
-
-
-def _copied(tree: Mapping) -> dict[str, Any]:
-    return {key: _copied(node) if isinstance(node, Mapping) else node for key, node in tree.items()}
 
 
 class Space:
@@ -55,8 +36,9 @@ class Space:
     Args:
         parameters: nested dict of parameters; any other plain value or array is a fixed value, which appears
             in all hparams and has no coordinate.
-        constraints: functions of hparams -> bool that know, without training, which hparams make sense. No
-            sampler proposes hparams of which one says False. They must not draw random numbers.
+        constraints: functions of hparams -> bool that know, without training, which hparams make sense; or texts such
+            as ``"layers * width <= 4096"``, see `hypergrad.space.relations`, which a store keeps and a space file may
+            hold. No sampler proposes hparams of which one says False. They must not draw random numbers.
         **named: further parameters; one called ``constraints`` can only be given in the dict.
 
     Attributes:
@@ -65,14 +47,14 @@ class Space:
         names: (d,) readable names: ``"lr"``, ``"l2[3,0]"``, ``"opt/lr"``.
         parameters: parameter by path, in the order of the coordinates.
         constants: fixed value by path.
-        constraints: as given.
+        constraints: as given, texts as relations.
         fidelity: path of the `Fidelity`; None: the space has none.
         columns: slice of the coordinates by path.
         conditions: which parameter depends on which.
 
     Raises:
         SpaceError: no parameters, a name that is no string, something that is no parameter, conditions that go
-            round in a circle or name what does not exist, or a constraint that cannot be called.
+            round in a circle or name what does not exist, or a constraint that cannot be called or read.
     """
 
     def __init__(
@@ -80,7 +62,7 @@ class Space:
         parameters: Mapping[str, Any] | None = None,
         /,
         *,
-        constraints: Iterable[Constraint] = (),
+        constraints: Iterable[Constraint | str] = (),
         **named: Any,
     ) -> None:
         if parameters is not None and not isinstance(parameters, Mapping):
@@ -89,15 +71,18 @@ class Space:
         for key in named:
             if key in tree:
                 raise SpaceError(f"the parameter {key!r} is given twice")
-        self._tree = _copied({**tree, **named})
+        self._tree = nested.copied({**tree, **named})
         self.constraints = functions(constraints)
-        found = {"/".join(path): leaf for path, leaf in _walk(self._tree)}
+        found = {"/".join(path): leaf for path, leaf in nested.walk(self._tree)}
         self.parameters: dict[str, Parameter] = {n: p for n, p in found.items() if isinstance(p, Parameter)}
         self.constants: dict[str, Any] = {n: v for n, v in found.items() if n not in self.parameters}
         if not self.parameters:
             raise SpaceError(
                 "the space is empty, expected a parameter, as in Space(lr=Float(1e-4, 1.0, log=True))"
             )
+        for constraint in self.constraints:
+            if isinstance(constraint, Relation):
+                constraint.check(self.parameters, self.constants)
         self.columns: dict[str, slice] = {}
         names: list[str] = []
         for name, parameter in self.parameters.items():
@@ -121,66 +106,13 @@ class Space:
         self.fidelity: str | None = fidelities[0] if fidelities else None
         self._fixed = np.concatenate([p.to_unit(p.default_value()) for p in self.parameters.values()])
 
-    def _build(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The nested dict of the values by path and the constants, in the order in which the space was written."""
-
-        def build(tree: Mapping, prefix: str) -> dict[str, Any]:
-            built: dict[str, Any] = {}
-            for key, node in tree.items():
-                path = prefix + key
-                if isinstance(node, dict):
-                    below = build(node, path + "/")
-                    if below:
-                        built[key] = below
-                elif path in self.constants:
-                    value = self.constants[path]
-                    built[key] = value.copy() if isinstance(value, np.ndarray) else value
-                elif path in values:
-                    built[key] = values[path]
-            return built
-
-        return build(self._tree, "")
-
-    def _leaves(self, tree: Any, what: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """Leaves of `tree` by path; and of each missing path, the shortest missing one above it."""
-        found: dict[str, Any] = {}
-        missing: dict[str, str] = {}
-
-        def lost(expected: Any, path: str, top: str) -> None:
-            if not isinstance(expected, dict):
-                missing[path] = top
-                return
-            for key, below in expected.items():
-                lost(below, f"{path}/{key}", top)
-
-        def visit(expected: Mapping, node: Any, prefix: str) -> None:
-            if not isinstance(node, Mapping):
-                where = f"{what} at {prefix[:-1]!r}" if prefix else what
-                raise SpaceError(f"{where} is {node!r}, expected a dict with the keys {', '.join(expected)}")
-            for key in node:
-                if key not in expected:
-                    raise unknown_name(
-                        "hyperparameter", f"{prefix}{key}", [prefix + known for known in expected], SpaceError
-                    )
-            for key, below in expected.items():
-                path = prefix + key
-                if key not in node:
-                    lost(below, path, path)
-                elif isinstance(below, dict):
-                    visit(below, node[key], path + "/")
-                else:
-                    found[path] = node[key]
-
-        visit(self._tree, tree, "")
-        return found, missing
-
     def _values(self, hparams: Any) -> dict[str, Any]:
         """The values of the active parameters by path.
 
         Raises:
             SpaceError: hparams lack an active one, hold an inactive or unknown one, or another constant.
         """
-        found, missing = self._leaves(hparams, "hparams")
+        found, missing = nested.leaves(self._tree, hparams, "hparams")
         for name, fixed in self.constants.items():
             if name in found and not equal(found.pop(name), fixed):
                 raise SpaceError(f"{name!r} in hparams differs from {fixed!r}, at which the space fixes it")
@@ -223,7 +155,9 @@ class Space:
         """
         found = {name: values.get(name, p.default_value()) for name, p in self.parameters.items()}
         active = self.conditions.active(self.parameters, found)
-        return self._build({name: value for name, value in found.items() if name in active})
+        return nested.build(
+            self._tree, {name: value for name, value in found.items() if name in active}, self.constants
+        )
 
     def from_unit(self, unit: Any) -> dict[str, Any]:
         """The active hyperparameters at a point of the unit cube; exact at 0, at 1 and at the defaults.
@@ -239,13 +173,12 @@ class Space:
         """
         point = self._points(unit, "unit point", 1)
         active = self.active(point)
-        return self._build(
-            {
-                name: p.from_unit(point[self.columns[name]])
-                for name, p in self.parameters.items()
-                if active[self.columns[name].start]
-            }
-        )
+        values = {
+            name: p.from_unit(point[self.columns[name]])
+            for name, p in self.parameters.items()
+            if active[self.columns[name].start]
+        }
+        return nested.build(self._tree, values, self.constants)
 
     def _points(self, units: Any, what: str, axes: int | None = None) -> np.ndarray:
         """`units` as float64 in [0, 1], of shape (..., d)."""
@@ -366,7 +299,7 @@ class Space:
             SpaceError: an unknown key, a wrong shape, or `hparams` outside the space.
         """
         values = self._values(hparams)
-        known = {} if gradient is None else self._leaves(_known(gradient), "gradient")[0]
+        known = {} if gradient is None else nested.leaves(self._tree, nested.known(gradient), "gradient")[0]
         unit = np.full(self.dimension, np.nan)
         for name, leaf in known.items():
             parameter = self.parameters.get(name)
@@ -397,6 +330,30 @@ class Space:
             SpaceError: a constraint answered neither True nor False, or comes from a store.
         """
         return violated(self.constraints, hparams)
+
+    def margins(self, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The margins of the constraints that are texts at a point, and their derivatives by the unit coordinates.
+
+        A constraint is kept where its margins are <= 0, see `hypergrad.space.margins`; functions have none.
+
+        Args:
+            unit: (d,) in [0, 1].
+
+        Returns:
+            (k,) and (k, d).
+
+        Raises:
+            SpaceError: wrong shape, or a coordinate that is not in [0, 1].
+        """
+        relations = [each for each in self.constraints if isinstance(each, Relation)]
+        active, seeds = self.active(unit), {}
+        for name, p in self.parameters.items():
+            columns = self.columns[name]
+            if relations and isinstance(p, Float) and active[columns.start]:
+                seed = np.zeros((p.size, self.dimension))
+                seed[:, columns] = np.diag(p.slope(p.from_unit(unit[columns]), name))
+                seeds[name] = seed.reshape(*p.shape, self.dimension)
+        return margins(relations, self.from_unit(unit), seeds, self.dimension)
 
     @cached_property
     def _size(self) -> int | float:
@@ -445,13 +402,13 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """A stable description of plain lists, dicts and numbers; the same for equal spaces.
 
-        Of the constraints it holds the names.
+        Of the constraints it holds the texts, or of functions the names.
         """
         return describe(self.parameters, self.constants, self.constraints)
 
     @staticmethod
     def from_json(description: Mapping[str, Any]) -> Space:
-        """The space that `to_json` described; its constraints, if it had any, cannot be called.
+        """The space that `to_json` described; those of its constraints that are functions cannot be called.
 
         Raises:
             SpaceError: not such a description.
@@ -478,12 +435,5 @@ class Space:
         return hash((tuple(self.parameters.items()), self.constraints, text(self.constants)))
 
     def __repr__(self) -> str:
-        names = ", ".join(map(named, self.constraints))
+        names = ", ".join(repr(c.text) if isinstance(c, Relation) else named(c) for c in self.constraints)
         return f"Space({self._tree!r}, constraints=[{names}])" if names else f"Space({self._tree!r})"
-
-
-def _known(gradient: Any) -> Any:
-    """A gradient without the None in it."""
-    if not isinstance(gradient, Mapping):
-        return gradient
-    return {key: _known(below) for key, below in gradient.items() if below is not None}

@@ -12,6 +12,7 @@ from hypergrad.errors import SpaceError, unknown_name
 from hypergrad.parameters import Categorical, Fidelity, Float, Int, Ordinal, Parameter
 from hypergrad.space.constants import listed
 from hypergrad.space.constraints import Constraint, Unstored, named
+from hypergrad.space.relations import Relation
 
 __all__ = ["KINDS", "describe", "rebuild"]
 
@@ -50,12 +51,14 @@ def describe(
             for name, value in constants.items()
         ]
     if constraints:
-        described["constraints"] = [named(constraint) for constraint in constraints]
+        described["constraints"] = [
+            {"text": each.text} if isinstance(each, Relation) else named(each) for each in constraints
+        ]
     return described
 
 
-def rebuild(description: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unstored]]:
-    """The tree of parameters and constants that `describe` described, and what stands for the constraints.
+def rebuild(description: Mapping[str, Any]) -> tuple[dict[str, Any], list[Constraint]]:
+    """The tree of parameters and constants that `describe` described, and its constraints, or what stands for them.
 
     Raises:
         SpaceError: not such a description.
@@ -77,7 +80,11 @@ def rebuild(description: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unstor
             put(path, KINDS[kind](**fields))
         for entry in description.get("constants", ()):
             put(entry["path"], np.array(entry["array"]) if "array" in entry else entry["value"])
-        return tree, [Unstored(name) for name in description.get("constraints", ())]
+        constraints: list[Constraint] = [
+            Relation(each["text"]) if isinstance(each, Mapping) else Unstored(each)
+            for each in description.get("constraints", ())
+        ]
+        return tree, constraints
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise SpaceError(
             f"this describes no space, expected the output of Space.to_json: {error!r}"

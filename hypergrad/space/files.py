@@ -10,6 +10,13 @@
     [opt]                              # a group
     kind = {type = "categorical", choices = ["sgd", "momentum"]}
     momentum = {type = "float", low = 0.5, high = 0.99, active_if = {"opt/kind" = "momentum"}}
+
+A list of texts under ``constraints``, at the top, says which values go together; they come before the first group::
+
+    constraints = ["layers * batch <= 128", "opt.momentum <= 0.9 or lr < 0.5"]
+
+A text holds comparisons of arithmetic over the names of the space, and is never run as code: see
+`hypergrad.space.relations`.
 """
 
 from __future__ import annotations
@@ -34,14 +41,15 @@ def read_space(path: str | Path) -> Space:
     """The space that a file describes.
 
     A table with a ``type`` (float, int, categorical, ordinal) is a hyperparameter, and its other keys are the
-    arguments of `Float`, `Int`, `Categorical` or `Ordinal`; a table without is a group; anything else is a fixed
-    value. The output of `Space.to_json` is read too.
+    arguments of `Float`, `Int`, `Categorical` or `Ordinal`; a table without is a group; ``constraints`` at the top, a
+    list of texts, holds for the whole space; anything else is a fixed value. The output of `Space.to_json` is read too.
 
     Args:
         path: ends in .toml or .json.
 
     Raises:
-        SpaceError: the file cannot be read, or what it says is no space; names the file and the key.
+        SpaceError: the file cannot be read, or what it says is no space; names the file, and the key or the constraint
+            and the place in it.
     """
     tree = _parsed(Path(path))
     try:
@@ -49,7 +57,11 @@ def read_space(path: str | Path) -> Space:
             return Space.from_json(tree)
         if not isinstance(tree, Mapping):
             raise SpaceError(f"expected a table of hyperparameters, got a {type(tree).__name__}")
-        return Space(_group(tree, ""))
+        texts = _constraints(tree.get("constraints"))
+        return Space(
+            _group({key: node for key, node in tree.items() if texts is None or key != "constraints"}, ""),
+            constraints=texts or (),
+        )
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
 
@@ -81,6 +93,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} is given twice")
     return found
+
+
+def _constraints(node: Any) -> list[str] | None:
+    """The texts under ``constraints``; None where there are none, or it is a hyperparameter, a group or numbers."""
+    if isinstance(node, str) or (isinstance(node, list) and any(isinstance(each, str) for each in node)):
+        if isinstance(node, str) or not all(isinstance(each, str) for each in node):
+            raise SpaceError(
+                f'constraints is {node!r}, expected a list of texts such as ["layers * width <= 4096"]'
+            )
+        return node
+    return [] if node == [] else None
 
 
 def _group(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -300,8 +300,14 @@ def _space_difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> st
                 return f"{entry.name}={_short(was)} of {name!r}, not {_short(now)}"
     was, now = stored.get("constraints", []), given.get("constraints", [])
     if was != now:
-        return f"the constraints {', '.join(was) or 'none'}, not {', '.join(now) or 'none'}"
+        return f"the constraints {_named(was)}, not {_named(now)}"
     return "another description of the same space"
+
+
+def _named(constraints: Any) -> str:
+    """The constraints of a description of a space."""
+    names = [each["text"] if isinstance(each, Mapping) else each for each in constraints]
+    return ", ".join(names) or "none"
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hypergrad.bayesopt.marginal import Marginal
 from hypergrad.errors import StudyError, nearest, unknown_name
 from hypergrad.parameters import Discrete, Float
 from hypergrad.samplers.base import Record
@@ -51,7 +52,8 @@ class Slice:
     Every array has one entry a point of the grid, (n,) for one axis and (n1 n2,) for two, the last axis fastest. All
     are in the unit of the value, and of the value without the noise of a trial. Above the median of the trials the
     model has the value on a logarithmic scale: where it is unsure there, `mean` and `sd` are much above `median` and
-    the width of the interval, or infinite.
+    the width of the interval, or infinite. The uncertainty is that of the value and of the model's hyperparameters, see
+    `hypergrad.bayesopt.marginal`; samplers, which take the most probable hyperparameters as known, count with less.
 
     Attributes:
         axes: one or two.
@@ -165,7 +167,8 @@ def cut(
         surrogate.posterior.moments(held[i : i + 64], active[i : i + 64]) for i in range(0, len(held), 64)
     ]
     middle = np.concatenate([each.mean for each in found])
-    deviation = np.sqrt(np.concatenate([each.variance for each in found]))
+    marginal = Marginal.of(surrogate.model, surrogate.sources.priors)
+    deviation = np.sqrt(marginal.variance(held, active))
     mean, sd = warp.moments(middle, deviation)
     derivative = np.full(len(held), np.nan)
     if len(axes) == 1 and smooth[axes[0].column]:

@@ -299,6 +299,20 @@ def test_a_bad_space_names_the_file_and_the_key(call, desk):
     assert sentence(call(*ASKED), 1) == "error: space.toml: 'lr' (float): no key 'lo'; did you mean 'low'?"
 
 
+def test_a_space_with_constraints(answer, desk):
+    path = desk / "space.toml"
+    path.write_text(
+        'constraints = ["lr + l2 <= 0.3"]\n'
+        + "".join(
+            f'{name} = {{type = "float", low = 0.0, high = 1.0, default = 0.1}}\n' for name in ("lr", "l2")
+        )
+    )
+    answer("ask", "demo", "--space", "space.toml")
+    for _ in range(5):  # the study is read from the store
+        found = answer("ask", "demo")["hparams"]
+        assert found["lr"] + found["l2"] <= 0.3
+
+
 def test_another_study_in_the_store_is_suggested(call, space):
     call(*ASKED)
     line = sentence(call("ask", "dmeo"), 1)

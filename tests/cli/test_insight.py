@@ -141,6 +141,23 @@ def test_tune_stops_when_it_lost_patience_and_does_not_go_on(call):
     assert said in call(*QUICK, "--trials", 30, "--patience", 2, "--quiet").stdout
 
 
+def test_tune_with_patience_counts_what_improves_by_enough(call):
+    options = ("--trials", 30, "--patience", 2, "--min-improvement", 1e6)
+    found = json.loads(call(*QUICK, *options, "--json").stdout)
+    assert found["trials"] == 3
+    assert found["stopped"].startswith("none of the last 2 trials improved on the value")
+    assert found["stopped"].endswith("of trial 0 by more than 1e+06")
+    assert "--patience" in misuse(call(*QUICK, "--min-improvement", "1"))
+
+
+def test_tune_says_why_it_stopped_where_only_the_time_is_limited(call):
+    options = ("--seconds", 600, "--target-value", 100.0)
+    found = json.loads(call(*QUICK, *options, "--json").stdout)
+    assert f"stopped after 1 trial: {found['stopped']}" in found["notes"]
+    assert "the target is 100" in call(*QUICK, *options, "--quiet").stdout
+    assert json.loads(call(*QUICK, "--trials", 2, "--json").stdout)["stopped"] is None
+
+
 def test_tune_stops_at_a_target_value_or_a_tolerance(call):
     found = json.loads(call(*QUICK, "--target-value", 100.0, "--json").stdout)
     assert found["trials"] == 1
@@ -152,7 +169,13 @@ def test_tune_stops_at_a_target_value_or_a_tolerance(call):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--target-value", "nan"), ("--patience", "0"), ("--tolerance", "0"), ("--tolerance", "-1")],
+    [
+        ("--target-value", "nan"),
+        ("--patience", "0"),
+        ("--min-improvement", "nan"),
+        ("--tolerance", "0"),
+        ("--tolerance", "-1"),
+    ],
 )
 def test_a_rule_that_makes_no_sense_is_misuse(call, option, value):
     assert option in misuse(call(*QUICK, option, value))

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[2] / "experiments" / "tuning"
 
 
 def run(*arguments):
-    command = [sys.executable, str(FOLDER / "run.py"), *arguments]
+    command = [sys.executable, str(FOLDER / "protocol.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=FOLDER.parents[1])
 
 

@@ -118,6 +118,7 @@ def result():
         best=Best(trial=3, value=0.25, hparams=hparams),
         metrics=figures,
         baseline=Baseline(value=float("inf"), metrics=figures),
+        stopped=None,
         notes=["2 of 4 trials diverged"],
         version="1",
     )

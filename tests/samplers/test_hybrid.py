@@ -9,7 +9,7 @@ import pytest
 
 import hypergrad as hg
 from hypergrad.errors import SpaceError
-from hypergrad.samplers import Hybrid, Record
+from hypergrad.samplers import Bayes, Hybrid, Record
 from hypergrad.samplers.hybrid import cost_ratio, credit, rests, told_by_gradient
 from hypergrad.samplers.subspace import Subspace
 from hypergrad.samplers.surrogate import Surrogate
@@ -267,3 +267,41 @@ def test_choices_are_the_models():
 def test_arguments_outside_their_domain(arguments):
     with pytest.raises(SpaceError, match="of Hybrid is"):
         Hybrid(**arguments)
+
+
+def test_without_gradients_it_is_bayes_by_values():
+    def chosen(sampler):
+        study = hg.Study("values", Space(x=Float(0.0, 1.0, shape=(2,))), sampler=sampler, seed=3)
+        study.optimize(lambda hparams: ripples(hparams["x"])[0], trials=16)
+        return study
+
+    found, plain = chosen(Hybrid()), chosen(Bayes(gradients=False))
+    np.testing.assert_array_equal(
+        [t.hparams["x"] for t in found.trials], [t.hparams["x"] for t in plain.trials]
+    )
+    asked = [trial.number for trial in found.trials if trial.wants_gradient]
+    assert asked == [0, 2, 4, 8]
+    assert "by values alone" in found.why(found.trials[12].number).text
+
+
+def test_a_gradient_that_is_told_late_is_used():
+    study = hg.Study("late", Space(x=Float(0.0, 1.0, shape=(2,))), seed=3)
+    for number in range(8):
+        trial = study.ask()
+        value, slope = ripples(trial.hparams["x"])
+        study.tell(trial, value, {"x": slope} if trial.wants_gradient and number > 1 else None)
+    phases = [trial.note["phase"] for trial in study.trials]
+    assert phases[1:3] == ["values", "values"]
+    assert "values" not in phases[3:]
+    assert "descent" in phases[3:]
+
+
+def test_integers_and_choices_alone_are_searched_by_values():
+    space = Space(n=Int(1, 40), kind=Categorical(["a", "b", "c"]))
+
+    def chosen(sampler):
+        study = hg.Study("choices", space, sampler=sampler, seed=1)
+        study.optimize(lambda h: (h["n"] - 17) ** 2 + "bca".index(h["kind"]), trials=14)
+        return [trial.hparams for trial in study.trials]
+
+    assert chosen(Hybrid()) == chosen(Bayes(gradients=False))

@@ -1,31 +1,31 @@
-"""experiments/lasso at smoke scale: it runs, and what it finds is within a thousandth of LassoCV's best."""
+"""The experiments on lasso and elastic net at smoke scale: the searches end within a thousandth of the grids' best."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import pytest
+
+from hypergrad.experiments import harness
+
+ROOT = Path(__file__).parents[2] / "experiments"
+NAMES = ("bertrand2020-lasso", "bertrand2021-elastic-net")
 
 
-def test_the_experiment_runs_and_keeps_its_promise():
-    run = subprocess.run(
-        [sys.executable, str(ROOT / "experiments" / "lasso" / "run.py"), "--smoke"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "lasso        hypergrad" in run.stdout
+@pytest.mark.parametrize("name", NAMES)
+def test_the_experiment_runs_and_keeps_its_promise(name, tmp_path):
+    outcome = harness.run([ROOT / name], "smoke", workers=1, out=tmp_path)
+    assert not outcome.failed
+    verdicts = {verdict.name: verdict for verdict in outcome.verdicts[name]}
+    assert all(verdict.status != "outside" for verdict in verdicts.values())
+    assert verdicts["excess_simulated"].mean <= 1e-3
 
 
 def test_the_recorded_results_keep_their_promise():
-    record = json.loads((ROOT / "experiments" / "lasso" / "results.json").read_text(encoding="utf-8"))
-    assert set(record["results"]) == {"lasso", "elastic net"}
-    for found in record["results"].values():
-        assert found["excess"] <= 1e-3
-        assert found["speedup"] > 1.0
+    outcome, _ = harness.check([ROOT / name for name in NAMES])
+    assert set(outcome.verdicts) == set(NAMES)
+    for verdicts in outcome.verdicts.values():
+        values = {verdict.name: verdict.values for verdict in verdicts}
+        assert max(values["excess_simulated"]) <= 1e-3
+        assert max(values["excess_diabetes"]) <= 1e-3
+        assert min(values["speedup"]) > 1.0

@@ -1,0 +1,157 @@
+"""Bertrand et al. (2020), "Implicit differentiation of Lasso-type models for hyperparameter optimization", sec. 4.1.
+
+The penalty of the lasso with the least cross-validated error: by its derivative, and by scikit-learn's LassoCV. Both
+are judged by exact fits (`kit.sparse`) on the same folds.
+"""
+
+import time
+import warnings
+
+import numpy as np
+from kit import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LassoCV
+
+import hypergrad as hg
+from hypergrad.experiments import figure, quantities, stage, table
+from hypergrad.tasks import ElasticNetCriterion, find_penalty
+
+
+def peer(x, y, cv):
+    """LassoCV with its defaults: 100 alphas, tolerance 1e-4."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # coordinate descent on small penalties warns of its gap
+        return LassoCV(cv=cv).fit(x, y)
+
+
+@stage
+def searched(seed, dataset, rows, features):
+    """Both searches, and the error of both answers."""
+    x, y = sparse.regression(dataset, seed, rows, features)
+    cv = sparse.folds(seed)
+    splits = list(cv.split(x))
+    found, grid = find_penalty(ElasticNetCriterion(x, y, cv)), peer(x, y, cv)
+    return {
+        "alpha": found.alpha,
+        "value": float(np.mean(sparse.errors(x, y, splits, found.alpha)[0])),
+        "grid_alpha": float(grid.alpha_),
+        "grid_value": float(np.mean(sparse.errors(x, y, splits, float(grid.alpha_))[0])),
+        "tried": [[e.alpha, e.value] for e in found.evaluations],
+        "grid": np.stack([grid.alphas_, grid.mse_path_.mean(axis=1)], axis=1),
+    }
+
+
+@stage
+def derivatives(seed, dataset, rows, features, fractions, steps):
+    """Relative errors: of the criterion's derivative, and of the first fold's derivative and error through FISTA."""
+    x, y = sparse.regression(dataset, seed, rows, features)
+    splits = list(sparse.folds(seed).split(x))
+    criterion, found = ElasticNetCriterion(x, y, splits), []
+    task = sparse.problem(x, y, *splits[0], hg.optim.L1("alpha"), steps)
+    for fraction in fractions:
+        alpha, same = fraction * criterion.alpha_max(), False
+        while not same:  # a kink lies within the differences: a little further up
+            alpha *= 1.0003
+            by, same = sparse.slope(lambda t, a=alpha: sparse.errors(x, y, splits, a + t), 1e-5 * alpha)
+        ours = criterion.evaluate(alpha).by_alpha
+        trained = hg.hypergradient(task, {"alpha": alpha}, hg.Implicit(), curve=0)
+        first = float(sparse.errors(x, y, splits[:1], alpha)[0][0])
+        engine = trained.hypergradient["alpha"]
+        found.append(
+            [abs(ours / by.mean() - 1.0), abs(engine / by[0] - 1.0), abs(trained.value / first - 1.0)]
+        )
+    return np.max(found, axis=0)
+
+
+@stage
+def published(rows, features):
+    """The least error in the setting of sparse-ho's example: no intercept."""
+    x, y = sparse.regression("simulated", 42, rows, features)
+    found = find_penalty(ElasticNetCriterion(x, y, sparse.folds(42), intercept=False))
+    return {"value": found.value, "alpha": found.alpha}
+
+
+@stage(alone=True)
+def times(rows, features, repeats):
+    """Seconds of processor time of each search, taking turns."""
+    x, y = sparse.regression("simulated", 42, rows, features)
+    cv = sparse.folds(42)
+    sides = {
+        "hypergrad": lambda: find_penalty(ElasticNetCriterion(x, y, cv)),
+        "LassoCV": lambda: peer(x, y, cv),
+    }
+    seconds = {name: [] for name in sides}
+    for side in sides.values():
+        side()  # imports and caches
+    for _ in range(repeats):
+        for name, side in sides.items():
+            began = time.process_time()
+            side()
+            seconds[name].append(time.process_time() - began)
+    return seconds
+
+
+@quantities
+def summary(seed, searched, derivatives):
+    """For each seed."""
+    excess = {name: found["value"] / found["grid_value"] - 1.0 for name, found in searched.items()}
+    errors = np.max(list(derivatives.values()), axis=0)
+    return {
+        **{f"excess_{name}": value for name, value in excess.items()},
+        "slope_error": errors[0],
+        "engine_error": errors[1],
+        "engine_value_error": errors[2],
+        "points": max(len(found["tried"]) for found in searched.values()),
+    }
+
+
+@quantities
+def single(published, times):
+    """What has one seed."""
+    return {
+        "cv_mse_published": published["value"],
+        "speedup": float(np.median(times["LassoCV"]) / np.median(times["hypergrad"])),
+    }
+
+
+@table
+def penalties(searched, times):
+    """What both found; seconds of processor time, for the simulated data of seed 42."""
+    made = []
+    for seed, sets in searched.items():
+        for name, f in sets.items():
+            timed = name == "simulated" and seed == 42
+            for side, alpha, value, points in (
+                ("hypergrad", f["alpha"], f["value"], len(f["tried"])),
+                ("LassoCV", f["grid_alpha"], f["grid_value"], len(f["grid"])),
+            ):
+                seconds = f"{np.median(times[side]):.2f}" if timed else ""
+                row = {
+                    "seed": seed,
+                    "data": name,
+                    "by": side,
+                    "alpha": f"{alpha:.4f}",
+                    "CV-MSE": f"{value:.3f}",
+                }
+                made.append(row | {"points": points, "seconds": seconds})
+    return made
+
+
+@figure
+def path(canvas, searched):
+    """The cross-validated error against alpha: the grid, and the points that the search tried."""
+    axes = canvas.add_subplot()
+    found = next(iter(searched.values()))["simulated"]
+    largest = found["grid"][:, 0].max()
+    axes.plot(
+        found["grid"][:, 0] / largest, found["grid"][:, 1], ".-", color="grey", label="LassoCV, 100 alphas"
+    )
+    tried = np.array(found["tried"])
+    order = axes.scatter(
+        tried[:, 0] / largest, tried[:, 1], c=np.arange(len(tried)) + 1, zorder=3, label="hypergrad"
+    )
+    canvas.colorbar(order, label="order in which the search tried them")
+    axes.set(xlabel="alpha / alpha_max", ylabel="mean squared error, 5 folds", xscale="log", yscale="log")
+    axes.legend()

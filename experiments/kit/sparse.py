@@ -1,0 +1,98 @@
+"""Lasso and elastic net, exactly solved without hypergrad: to judge penalties and to difference errors.
+
+Notation: w = argmin 1/2n |y - X w|^2 + a1 |w|_1 + a2/2 |w|^2; scikit-learn's alpha and l1_ratio are
+a1 = alpha l1_ratio, a2 = alpha (1 - l1_ratio).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+import hypergrad as hg
+
+Array = np.ndarray
+Splits = list[tuple[Array, Array]]
+
+
+def regression(dataset: str, seed: int, rows: int, features: int) -> tuple[Array, Array]:
+    """``"simulated"``: scikit-learn's make_regression with noise 40; ``"diabetes"``: its diabetes table."""
+    from sklearn.datasets import load_diabetes, make_regression
+
+    if dataset == "diabetes":
+        x, y = load_diabetes(return_X_y=True)
+        return x, y
+    x, y = make_regression(rows, features, noise=40, random_state=seed)
+    return x, y
+
+
+def folds(seed: int) -> Any:
+    """scikit-learn's five shuffled folds."""
+    from sklearn.model_selection import KFold
+
+    return KFold(5, shuffle=True, random_state=seed)
+
+
+def centred(x: Array, y: Array, train: Array, valid: Array) -> tuple[Array, Array, Array, Array]:
+    """Training and validation rows, less the means of the training rows, which is what an intercept does."""
+    shift, offset = x[train].mean(axis=0), y[train].mean()
+    return x[train] - shift, y[train] - offset, x[valid] - shift, y[valid] - offset
+
+
+def weights(x: Array, y: Array, a1: float, a2: float = 0.0) -> Array:
+    """w to rounding: coordinate descent finds the support and the signs, a linear system the weights.
+
+    Raises:
+        ArithmeticError: what the system gives is no minimiser.
+    """
+    from sklearn.linear_model import ElasticNet
+
+    n, alpha = len(y), a1 + a2
+    model = ElasticNet(alpha=alpha, l1_ratio=a1 / alpha, fit_intercept=False, tol=1e-9, max_iter=200_000)
+    signs = np.sign(model.fit(x, y).coef_)
+    on = signs != 0.0
+    w, part = np.zeros(x.shape[1]), x[:, on]
+    gram = part.T @ part / n + a2 * np.eye(part.shape[1])
+    w[on] = np.linalg.solve(gram, part.T @ y / n - a1 * signs[on])
+    c = x.T @ (y - x @ w) / n - a2 * w
+    if np.any(np.sign(w) != signs) or np.max(np.abs(c)) > a1 * (1.0 + 1e-8):
+        raise ArithmeticError(f"coordinate descent did not find the support at a1 = {a1}, a2 = {a2}")
+    return w
+
+
+def errors(
+    x: Array, y: Array, splits: Iterable[Any], a1: float, a2: float = 0.0
+) -> tuple[Array, tuple[Any, ...]]:
+    """The mean squared error on each fold's validation rows, and the signs of the weights of each."""
+    found, signs = [], []
+    for train, valid in splits:
+        xt, yt, xv, yv = centred(x, y, train, valid)
+        w = weights(xt, yt, a1, a2)
+        found.append(float(np.mean((xv @ w - yv) ** 2)))
+        signs.append(tuple(np.sign(w)))
+    return np.array(found), tuple(signs)
+
+
+def slope(f: Callable[[float], tuple[Array, Any]], h: float) -> tuple[Array, bool]:
+    """df/dt at t = 0 by central differences of fourth order, and whether the signs were the same at all four."""
+    (down2, s0), (down, s1), (up, s2), (up2, s3) = (f(t * h) for t in (-2, -1, 1, 2))
+    return (8.0 * (up - down) - (up2 - down2)) / (12.0 * h), s0 == s1 == s2 == s3
+
+
+def problem(x: Array, y: Array, train: Array, valid: Array, penalty: Any, steps: int) -> hg.BilevelProblem:
+    """One fold, trained by FISTA from zero; `penalty` of hg.optim on ``{"w": (p,)}``."""
+    xt, yt, xv, yv = centred(x, y, train, valid)
+    lipschitz = np.linalg.norm(xt, 2) ** 2 / len(yt)
+    return hg.BilevelProblem(
+        init=lambda hparams, rng: {"w": np.zeros(x.shape[1])},
+        inner_loss=lambda params, hparams, batch: (
+            0.5 * np.mean((params["w"] @ batch["x"].T - batch["y"]) ** 2)
+        ),
+        outer_loss=lambda params, hparams, batch: np.mean((params["w"] @ batch["x"].T - batch["y"]) ** 2),
+        train={"x": xt, "y": yt},
+        valid={"x": xv, "y": yv},
+        optimizer=hg.optim.FISTA(lr=1.0 / lipschitz, penalty=penalty),
+        steps=steps,
+    )

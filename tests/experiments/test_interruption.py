@@ -1,0 +1,73 @@
+"""Killed at any moment and run again, an experiment writes the bytes that an uninterrupted run writes."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from experiment_folders import CONFIG, RUN, change, results, write
+
+from hypergrad.experiments import harness
+
+SLOW = RUN.replace(
+    '    return {"x": noise',
+    '    for _ in range(2000):\n        np.linalg.solve(np.eye(9), np.ones(9))\n    return {"x": noise',
+).replace(
+    "    return float(np",
+    "    np.linalg.svd(np.random.default_rng(0).standard_normal((150, 150)))\n    return float(np",
+)
+START = (
+    "import sys\n"
+    "from hypergrad.experiments import run\n"
+    "def tell(kind, experiment, task, detail):\n"
+    "    print(kind, task, flush=True)\n"
+    "if __name__ == '__main__':\n"
+    "    outcome = run([sys.argv[1]], workers=int(sys.argv[2]), event=tell)\n"
+    "    sys.exit(outcome.status != 'accepted')\n"
+)
+
+
+def started(script, folder, workers):
+    script.write_text(START)
+    return subprocess.Popen(
+        [sys.executable, str(script), str(folder), str(workers)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        text=True,
+    )
+
+
+def kill_after(process, lines):
+    """Read so many lines of its output, then kill its whole group; whether it was still running."""
+    for _ in range(lines):
+        process.stdout.readline()
+    running = process.poll() is None
+    if running:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return running
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_and_continued(tmp_path, workers):
+    config = CONFIG.replace("seeds = [0, 1]", "seeds = [0, 1, 2]")
+    whole, cut = (write(tmp_path / place / "e", run=SLOW, config=config) for place in "ab")
+    assert harness.run([whole], workers=1).status == "accepted"
+    killed = [kill_after(started(tmp_path / "start.py", cut, workers), lines) for lines in (1, 4, 6)]
+    assert any(killed)
+    process = started(tmp_path / "start.py", cut, workers)
+    said, complaint = process.communicate()
+    assert process.returncode == 0, complaint
+    assert results(cut) == results(whole)
+    assert len(said.splitlines()) < 2 * 10  # of ten tasks, each begun and ended, not all were left
+
+
+def test_a_worker_that_dies_is_a_sentence(tmp_path):
+    folder = write(tmp_path / "e")
+    change(folder / "run.py", "    return scale\n", "    import os\n\n    os._exit(9)\n")
+    with pytest.raises(harness.ExperimentError, match=r"a worker was killed.*constant"):
+        harness.run([folder], workers=2)
