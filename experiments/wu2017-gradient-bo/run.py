@@ -143,10 +143,9 @@ def functions(search, trials):
         row = {"objective": name, f"plain, {trials}": plain[-1] - optimum}
         row |= {f"with gradients, {trials // 2}": gradient[trials // 2 - 1] - optimum}
         row |= {f"with gradients, {trials}": gradient[-1] - optimum, "its worst": worst - optimum}
-        rows.append(
-            {k: v if isinstance(v, str) else f"{v:.2g}" for k, v in row.items()}
-            | {"evaluations needed": share}
-        )
+        row = {k: v if isinstance(v, str) else f"{v:.2g}" for k, v in row.items()}
+        needs = ", ".join("not reached" if x > 1 else f"{x:.0%}" for x in shares(search, name))
+        rows.append({**row, "needed, each seed": needs})
     return rows
 
 
