@@ -145,14 +145,18 @@ def check(folders: Sequence[Path]) -> tuple[Outcome, list[str]]:
     """Judge the results that lie in folders, at full scale, and run nothing.
 
     Returns:
-        The verdicts; names of experiments whose results are missing or of other code, settings or data.
+        The verdicts, and sentences on experiments whose files are wrong; names of those whose results are missing or
+        of other code, settings or data.
     """
     outcome, old = Outcome(), []
     for folder in folders:
-        experiment = Experiment(folder)
-        record: dict[str, Any] | None = read(experiment)
-        if record is None or not is_current(experiment):
-            old.append(experiment.name)
-        if record is not None:
-            outcome.verdicts[experiment.name] = verdicts_of(experiment, record)
+        try:
+            experiment = Experiment(folder)
+            record: dict[str, Any] | None = read(experiment)
+            if record is None or not is_current(experiment):
+                old.append(experiment.name)
+            if record is not None:
+                outcome.verdicts[experiment.name] = verdicts_of(experiment, record)
+        except ExperimentError as error:
+            outcome.failed[folder.name] = str(error)
     return outcome, old

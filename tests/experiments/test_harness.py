@@ -242,11 +242,13 @@ def test_check_judges_what_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"quantities": 3}', '{"quantities": {"total": {}}}'])
-def test_damaged_results_are_a_sentence(tmp_path, content):
-    folder = write(tmp_path / "e")
+def test_damaged_results_are_a_sentence_and_spare_the_others(tmp_path, content):
+    folder, good = write(tmp_path / "e"), write(tmp_path / "good")
+    run(good)
     (folder / "results.json").write_text(content)
-    with pytest.raises(ExperimentError, match=r"results\.json is damaged"):
-        harness.check([folder])
+    outcome, _ = harness.check([folder, good])
+    assert "results.json is damaged" in outcome.failed["e"]
+    assert list(outcome.verdicts) == ["good"]
 
 
 def test_only_some_stages(tmp_path):
