@@ -4,7 +4,6 @@ The penalty of the lasso with the least cross-validated error: by its derivative
 are judged by exact fits (`kit.sparse`) on the same folds.
 """
 
-import time
 import warnings
 
 import numpy as np
@@ -82,29 +81,13 @@ def times(rows, features, repeats):
         "hypergrad": lambda: find_penalty(ElasticNetCriterion(x, y, cv)),
         "LassoCV": lambda: peer(x, y, cv),
     }
-    seconds = {name: [] for name in sides}
-    for side in sides.values():
-        side()  # imports and caches
-    for _ in range(repeats):
-        for name, side in sides.items():
-            began = time.process_time()
-            side()
-            seconds[name].append(time.process_time() - began)
-    return seconds
+    return sparse.taking_turns(sides, repeats)
 
 
 @quantities
 def summary(seed, searched, derivatives):
     """For each seed."""
-    excess = {name: found["value"] / found["grid_value"] - 1.0 for name, found in searched.items()}
-    errors = np.max(list(derivatives.values()), axis=0)
-    return {
-        **{f"excess_{name}": value for name, value in excess.items()},
-        "slope_error": errors[0],
-        "engine_error": errors[1],
-        "engine_value_error": errors[2],
-        "points": max(len(found["tried"]) for found in searched.values()),
-    }
+    return sparse.summary(searched, derivatives)
 
 
 @quantities

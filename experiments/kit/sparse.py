@@ -6,6 +6,7 @@ a1 = alpha l1_ratio, a2 = alpha (1 - l1_ratio).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -96,3 +97,35 @@ def problem(x: Array, y: Array, train: Array, valid: Array, penalty: Any, steps:
         optimizer=hg.optim.FISTA(lr=1.0 / lipschitz, penalty=penalty),
         steps=steps,
     )
+
+
+def summary(searched: dict[str, Any], derivatives: dict[str, Any]) -> dict[str, float]:
+    """Quantities of one seed.
+
+    Args:
+        searched: data set -> what was found: ``value`` and ``grid_value``, errors at the penalties of both sides, and
+            ``tried``, the points.
+        derivatives: data set -> relative errors of the slope, of the engine's derivative and of the engine's value.
+    """
+    excess = {name: found["value"] / found["grid_value"] - 1.0 for name, found in searched.items()}
+    errors = np.max(list(derivatives.values()), axis=0)
+    return {
+        **{f"excess_{name}": value for name, value in excess.items()},
+        "slope_error": errors[0],
+        "engine_error": errors[1],
+        "engine_value_error": errors[2],
+        "points": max(len(found["tried"]) for found in searched.values()),
+    }
+
+
+def taking_turns(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """CPU seconds of each side's calls, which alternate, after one call of each for imports and caches."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for side in sides.values():
+        side()
+    for _ in range(repeats):
+        for name, side in sides.items():
+            began = time.process_time()
+            side()
+            seconds[name].append(time.process_time() - began)
+    return seconds
