@@ -179,6 +179,10 @@ class Experiment:
         """The stages whose results a function takes."""
         return [a for a in self.functions[name].arguments if a in self._stages]
 
+    def measures(self, name: str) -> bool:
+        """Whether a function's result depends on a stage that runs alone, so on how fast or large the machine is."""
+        return self.functions[name].alone or any(map(self.measures, self.inputs(name)))
+
     @cached_property
     def tasks(self) -> dict[tuple[str, str], Task]:
         """All tasks by id, each after those that it needs."""

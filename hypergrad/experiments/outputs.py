@@ -1,7 +1,8 @@
 """What a run leaves beside its code: results.json, table.md, tables as CSV, figures, and the times.
 
 results.json depends on code, data, seeds and versions alone, so that an interrupted run that was continued writes the
-same bytes as one that was not. CPU seconds are in timings.json.
+same bytes as one that was not. CPU seconds, and quantities that follow from stages that run
+alone, are in timings.json.
 """
 
 from __future__ import annotations
@@ -34,25 +35,29 @@ def conclude(experiment: Experiment) -> list[Verdict]:
     Raises:
         ExperimentError: a function of run.py failed or returned something else; a file cannot be written.
     """
-    values = _quantities(experiment)
+    values, measured = _quantities(experiment)
     verdicts = judge(values, experiment.expected, experiment.scale, experiment.name)
     tables = {name: _frame(experiment, name) for name in _role(experiment, "table")}
     for name, frame in tables.items():
         write(experiment.output / f"{name}.csv", frame.to_csv(index=False))
     for name in _role(experiment, "figure"):
         _draw(experiment, name)
+    exact = [verdict for verdict in verdicts if verdict.name not in measured]
     record = {
         "experiment": experiment.name,
         "scale": experiment.scale,
         "seeds": experiment.setting.axes["seed"],
-        "status": overall(verdicts),
-        "quantities": {verdict.name: _entry(verdict) for verdict in verdicts},
+        "status": overall(exact),
+        "quantities": {verdict.name: _entry(verdict) for verdict in exact},
         "versions": fingerprint.versions(experiment.config.needs),
         "definition": experiment.definition[:16],
         "surroundings": experiment.surroundings[:16],
     }
     write(experiment.output / "table.md", _page(experiment, verdicts, tables))
-    write(experiment.output / TIMINGS, json.dumps(_timings(experiment), indent=1) + "\n")
+    timings = _timings(experiment) | {
+        "quantities": {verdict.name: _entry(verdict) for verdict in verdicts if verdict.name in measured}
+    }
+    write(experiment.output / TIMINGS, json.dumps(timings, indent=1, allow_nan=False) + "\n")
     write(experiment.output / RESULTS, json.dumps(record, indent=1, allow_nan=False) + "\n")
     return verdicts
 
@@ -84,18 +89,19 @@ def _damaged(experiment: Experiment, name: str, how: str) -> ExperimentError:
 
 
 def verdicts_of(experiment: Experiment, record: Mapping[str, Any]) -> list[Verdict]:
-    """The verdicts on what stands in results.json, by expected.json as it is now.
+    """The verdicts on what stands in results.json and was measured, by expected.json as it is now.
 
     Raises:
         ExperimentError: it is damaged; expected.json names a quantity that it lacks.
     """
+    measured = read(experiment, TIMINGS) or {}
     try:
         values = {
             name: (
                 tuple(map(_number, entry["values"])),
                 None if entry["seeds"] is None else tuple(entry["seeds"]),
             )
-            for name, entry in record["quantities"].items()
+            for name, entry in {**record["quantities"], **measured.get("quantities", {})}.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(experiment, RESULTS, f"{type(error).__name__}: {error}") from None
@@ -114,8 +120,12 @@ def _role(experiment: Experiment, role: str) -> list[str]:
     return [name for name, function in experiment.functions.items() if function.role == role]
 
 
-def _quantities(experiment: Experiment) -> dict[str, tuple[tuple[Any, ...], tuple[int, ...] | None]]:
+def _quantities(
+    experiment: Experiment,
+) -> tuple[dict[str, tuple[tuple[Any, ...], tuple[int, ...] | None]], set[str]]:
+    """The values of all quantities and their seeds; and which of them are measured, so not the same in each run."""
     found: dict[str, tuple[tuple[Any, ...], tuple[int, ...] | None]] = {}
+    measured: set[str] = set()
     for name in _role(experiment, "quantities"):
         seeded = "seed" in experiment.axes_of[name]
         seeds = tuple(experiment.setting.axes["seed"]) if seeded else None
@@ -128,7 +138,9 @@ def _quantities(experiment: Experiment) -> dict[str, tuple[tuple[Any, ...], tupl
                     f"{experiment.folder / 'run.py'}: two functions return {quantity!r}; rename one"
                 )
             found[quantity] = values, seeds
-    return found
+            if experiment.measures(name):
+                measured.add(quantity)
+    return found, measured
 
 
 def _entry(verdict: Verdict) -> dict[str, Any]:

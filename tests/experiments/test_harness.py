@@ -319,3 +319,55 @@ def test_expectations_are_not_part_of_results(tmp_path):
     outcome, ended = run(folder)
     assert ended == []
     assert outcome.status == "outside"
+
+
+TIMED = """
+import time
+from hypergrad.experiments import quantities, stage
+
+
+@stage(alone=True)
+def clock():
+    return time.perf_counter()
+
+
+@stage
+def later(clock):
+    return clock + 1.0
+
+
+@stage
+def exact():
+    return 3
+
+
+@quantities
+def measured(later):
+    return {"when": later}
+
+
+@quantities
+def counted(exact):
+    return {"count": exact}
+"""
+
+
+def test_what_is_measured_is_judged_and_not_part_of_results(tmp_path):
+    folder = write(tmp_path / "e")
+    (folder / "run.py").write_text(TIMED)
+    (folder / "config.toml").write_text('title = "t"\npaper = "p"\nclaim = "c"\n')
+    entries = {"when": {"about": "w", "at_least": 0.0}, "count": {"about": "c", "expected": 3}}
+    (folder / "expected.json").write_text(json.dumps(entries))
+    outcome, _ = run(folder)
+    assert outcome.status == "accepted"
+    first = (folder / "results.json").read_bytes()
+    assert list(record(folder)["quantities"]) == ["count"]
+    assert list(json.loads((folder / "timings.json").read_text())["quantities"]) == ["when"]
+    assert harness.check([folder])[0].status == "accepted"
+    for file in (folder / ".cache").iterdir():
+        file.unlink()
+    run(folder)
+    assert (folder / "results.json").read_bytes() == first
+    entries["when"]["at_least"] = 1e12
+    (folder / "expected.json").write_text(json.dumps(entries))
+    assert harness.check([folder])[0].status == "outside"
