@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from hypergrad.errors import ExperimentError
+from hypergrad.errors import ExperimentError, StudyError
+from hypergrad.study.codec import encode
 
 __all__ = ["SCALES", "Config", "Expected", "Setting", "read_config", "read_expected"]
 
@@ -28,7 +29,7 @@ class Setting:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Smoke(_Strict):
@@ -79,8 +80,19 @@ class Config(_Strict):
         lists += [(f"smoke.axes.{name}", values) for name, values in self.smoke.axes.items()]
         lists += [] if self.smoke.seeds is None else [("smoke.seeds", self.smoke.seeds)]
         for name, values in lists:
-            if not values or len({repr(value) for value in values}) < len(values):
+            odd = [v for v in values if not isinstance(v, str | bool | int | float) or v != v]
+            if odd:
+                raise ValueError(f"{name} has the value {odd[0]!r}; use numbers, strings and booleans")
+            if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} is {values!r}, expected one or more distinct values")
+        for name, given in (("parameters", self.parameters), ("smoke.parameters", self.smoke.parameters)):
+            try:
+                encode(given, name)
+            except StudyError as error:
+                raise ValueError(str(error)) from None
+        for name in self.needs:
+            if not all(map(str.isidentifier, name.split("."))):
+                raise ValueError(f"needs has {name!r}; use the name that is imported, as 'sklearn'")
         return self
 
     def at(self, scale: str) -> Setting:
@@ -104,6 +116,8 @@ class Bound(_Strict):
     def _together(self) -> Bound:
         if self.tolerance and self.expected is None:
             raise ValueError("tolerance is given without expected")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least is {self.at_least:g}, above at_most, {self.at_most:g}")
         return self
 
     @property
@@ -142,7 +156,8 @@ class Expected(Bound):
         at_most: greatest accepted value.
         gate: whether a value outside fails the experiment; else it is reported as deviating.
         judge: ``"each"``: the value of each seed has to be accepted; ``"mean"``: their mean.
-        smoke: other bounds for the smoke scale; ``false``: not judged there. None: the same bounds.
+        smoke: other bounds for the smoke scale; ``false``: not judged there, where it may be absent. None: the same
+            bounds.
     """
 
     about: str
@@ -207,7 +222,7 @@ def _once(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ExperimentError(
             f"{path.parent} has no {path.name}, so it is no experiment; 'hypergrad new-experiment' makes one"

@@ -35,6 +35,14 @@ def test_the_smoke_scale_changes_what_it_names(tmp_path):
         (CONFIG.replace("[smoke]", "[smoke]\nfast = true"), ["smoke.fast", "it may have"]),
         (CONFIG.replace("seeds = [0]", "seeds = []"), ["seeds"]),
         (CONFIG.replace("seeds = [0]", "seeds = [0, 0]"), ["seeds"]),
+        (CONFIG.replace("seeds = [0, 1]", 'seeds = ["0"]'), ["seeds.0", "integer"]),
+        (CONFIG.replace("power = [1, 2]", "power = [1, 1.0]"), ["power", "distinct"]),
+        (CONFIG.replace("power = [1, 2]", "power = [[1], [2]]"), ["power", "[1]", "numbers, strings"]),
+        (CONFIG.replace("power = [1, 2]", "power = [nan]"), ["power", "nan"]),
+        (CONFIG.replace("scale = 0.5", "scale = 2020-01-01"), ["parameters/scale", "a date"]),
+        (CONFIG.replace("rows = 2", "rows = 2020-01-01"), ["smoke.parameters/rows", "a date"]),
+        ('needs = ["scikit-learn"]\n' + CONFIG, ["'scikit-learn'", "as 'sklearn'"]),
+        ('needs = [".x"]\n' + CONFIG, ["'.x'"]),
     ],
 )
 def test_a_wrong_config_is_a_sentence(tmp_path, text, words):
@@ -61,6 +69,13 @@ def test_a_hint_names_what_may_stand_there(tmp_path):
         ({"total": {}}, ["total.about", "required"]),
         ({"total": {"about": "x", "at_lest": 1}}, ["total.at_lest", "it may have", "at_least"]),
         ({"total": {"about": "x", "at_least": "many"}}, ["total.at_least", "number"]),
+        ({"total": {"about": "x", "at_least": "3"}}, ["total.at_least", "number"]),
+        ({"total": {"about": "x", "expected": "yes"}}, ["total.expected"]),
+        ({"total": {"about": "x", "gate": "no"}}, ["total.gate", "boolean"]),
+        (
+            {"total": {"about": "x", "at_least": 2, "at_most": 1}},
+            ["total", "at_least is 2, above at_most, 1"],
+        ),
         ({"total": {"about": "x", "tolerance": 1}}, ["total", "tolerance", "expected"]),
         ({"total": {"about": "x", "expected": 1, "tolerance": -1}}, ["total.tolerance"]),
         ({"total": {"about": "x", "judge": "median"}}, ["total.judge", "each", "mean"]),
@@ -77,6 +92,14 @@ def test_wrong_expectations_are_a_sentence(tmp_path, content, words):
     for word in (str(path), *words):
         assert word in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    folder = write(tmp_path / "e")
+    for name in ("config.toml", "expected.json"):
+        (folder / name).write_text((folder / name).read_text(), encoding="utf-8-sig")
+    assert read_config(folder / "config.toml").title == "Small"
+    assert list(read_expected(folder / "expected.json")) == list(EXPECTED)
 
 
 def test_what_is_missing_or_unreadable_is_a_sentence(tmp_path):
