@@ -61,6 +61,13 @@ class Cache:
             text = encode({"result": result, "seconds": seconds}, "what it returned")
         except StudyError as error:
             raise ExperimentError(str(error).replace("/result", "", 1)) from None
+        except (RecursionError, MemoryError) as error:
+            deep = (
+                "holds itself, or is nested too deeply"
+                if isinstance(error, RecursionError)
+                else "is too large"
+            )
+            raise ExperimentError(f"what it returned {deep}, so it cannot be stored; return less") from None
         head = hashlib.sha256(text.encode()).hexdigest()
         write(self.place(stage, key), f"{head}\n{text}\n")
 

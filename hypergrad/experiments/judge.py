@@ -42,7 +42,7 @@ class Verdict:
     @property
     def mean(self) -> float:
         """Of the values; of booleans the share that is true."""
-        return float(np.mean(np.asarray(self.values, float)))
+        return _mean(self.values)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -53,7 +53,9 @@ class Verdict:
         n = len(numbers)
         if n < 2 or isinstance(self.values[0], bool) or not np.isfinite(numbers).all():
             return None
-        half = float(stdtrit(n - 1, 0.5 + LEVEL / 2.0)) * float(np.std(numbers, ddof=1)) / math.sqrt(n)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = float(np.std(numbers, ddof=1))
+        half = float(stdtrit(n - 1, 0.5 + LEVEL / 2.0)) * spread / math.sqrt(n)
         return self.mean - half, self.mean + half
 
     @property
@@ -118,7 +120,18 @@ def gathered(results: Mapping[int | None, Mapping[str, Any]], where: str) -> dic
             unlike = sorted(set(found) ^ set(names)) or ["their order"]
             raise ExperimentError(f"{at} does not return the same quantities as at other seeds: {unlike[0]}")
         names = list(found)
-    return {name: tuple(_plain(found[name]) for found in results.values()) for name in names or []}
+    all_values = {name: tuple(_plain(found[name]) for found in results.values()) for name in names or []}
+    for name, values in all_values.items():
+        if len({type(value) for value in values}) > 1:
+            raise ExperimentError(
+                f"{where}: {name} is a boolean at some seeds and a number at others; return one kind"
+            )
+    return all_values
+
+
+def _mean(values: Sequence[Any]) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is nan, which no bound accepts
+        return float(np.mean(np.asarray(values, float)))
 
 
 def _plain(value: Any) -> bool | float:
@@ -167,7 +180,7 @@ def _each(entry: Expected | None) -> bool:
 def _status(values: Sequence[Any], entry: Expected | None, bound: Bound) -> str:
     if entry is None or not bound.some:
         return REPORTED
-    judged = list(map(float, values)) if _each(entry) else [float(np.mean(np.asarray(values, float)))]
+    judged = list(map(float, values)) if _each(entry) else [_mean(values)]
     if all(map(bound.accepts, judged)):
         return ACCEPTED
     return OUTSIDE if entry.gate else DEVIATES

@@ -149,7 +149,7 @@ def _entry(verdict: Verdict) -> dict[str, Any]:
         "values": [_text(value) for value in verdict.values],
         "seeds": None if verdict.seeds is None else list(verdict.seeds),
         "mean": _text(verdict.mean),
-        "interval": None if interval is None else list(interval),
+        "interval": None if interval is None else [_text(end) for end in interval],
         "accepted": str(verdict.bound) or None,
         "status": verdict.status,
     }
@@ -189,8 +189,16 @@ def _draw(experiment: Experiment, name: str) -> None:
     canvas.text(0.995, 0.002, stamp(experiment), ha="right", va="bottom", fontsize=4, color="0.5")
     for kind in _FORMATS:
         buffer = BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": experiment.name}):
-            canvas.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        try:
+            with matplotlib.rc_context({"svg.hashsalt": experiment.name}):
+                canvas.savefig(
+                    buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None
+                )
+        except Exception as error:  # of what the function asked for, as text that is no formula
+            raise ExperimentError(
+                f"{experiment.folder / 'run.py'}: what {name}() drew cannot be written as {kind}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         write(experiment.output / f"{name}.{kind}", buffer.getvalue())
 
 

@@ -54,6 +54,13 @@ def test_what_cannot_be_kept_is_a_sentence(tmp_path, result):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_holds_itself_is_a_sentence(tmp_path):
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ExperimentError, match="what it returned holds itself"):
+        Cache(tmp_path).save("stage", "k" * 64, endless, 0.0)
+
+
 def test_a_file_is_left_alone_where_it_holds_the_same(tmp_path):
     path = tmp_path / "a" / "b.txt"
     write(path, "one")

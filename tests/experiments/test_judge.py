@@ -26,6 +26,8 @@ def verdict(values, **entry):
         ((1.0, 2.1), {"at_most": 2.0, "gate": False}, "deviates"),
         ((1.0, math.nan), {"at_most": 2.0, "judge": "mean"}, "outside"),
         ((math.nan,), {"at_most": 2.0}, "outside"),
+        ((math.inf, -math.inf), {"at_most": 2.0, "judge": "mean"}, "outside"),
+        ((1e308, 1e308), {"at_most": 2.0, "judge": "mean"}, "outside"),
         ((math.nan,), {}, "reported"),
         ((True, True), {"expected": True}, "accepted"),
         ((True, False), {"expected": True}, "outside"),
@@ -59,6 +61,14 @@ def test_what_is_not_named_is_reported_and_what_is_missing_is_an_error():
         judge({"q": ((1.0,), None)}, {"p": Expected(about="x")}, "full", "e")
 
 
+def test_what_is_not_judged_at_the_smoke_scale_may_be_absent_there():
+    entries = {"p": Expected(about="x", at_most=1.0, smoke=False), "q": Expected(about="x", at_most=1.0)}
+    found = judge({"q": ((1.0,), None)}, entries, "smoke", "e")
+    assert [(v.name, v.status) for v in found] == [("q", "accepted")]
+    with pytest.raises(ExperimentError, match="'p'"):
+        judge({"q": ((1.0,), None)}, entries, "full", "e")
+
+
 def test_overall_is_the_worst():
     good, bad = verdict((1.0,), at_most=2.0), verdict((3.0,), at_most=2.0)
     odd = verdict((3.0,), at_most=2.0, gate=False)
@@ -81,6 +91,7 @@ def test_overall_is_the_worst():
         ({0: {1: 1.0}}, ["dict"]),
         ({0: {"a": 1.0}, 1: {"b": 1.0}}, ["seed 1", "same quantities"]),
         ({0: {"a": 1.0}, 1: {}}, ["seed 1", "a"]),
+        ({0: {"a": 1.0}, 1: {"a": True}}, ["f()", "a is a boolean at some seeds and a number at others"]),
     ],
 )
 def test_what_is_no_dict_of_numbers_is_a_sentence(results, words):
