@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
+from hypergrad.errors import ExperimentError
+
 __all__ = ["CANVAS", "ROLES", "Declared", "declared", "figure", "quantities", "stage", "table"]
 
 CANVAS = "canvas"
@@ -86,22 +88,37 @@ def figure(function: F) -> F:
 
 def _marked(role: str, alone: bool) -> Callable[[F], F]:
     def mark(function: F) -> F:
+        _check(role, function)
         setattr(function, _MARK, (role, alone))
         return function
 
     return mark
 
 
+def _check(role: str, function: Any) -> None:
+    """Raise unless it is a plain function, whose code can be told."""
+    if not inspect.isfunction(function):
+        raise ExperimentError(
+            f"@{role} is on {getattr(function, '__name__', function)!r}, which is a {type(function).__name__}, "
+            f"expected a function; write @{role} above def, without other decorators"
+        )
+
+
 def declared(namespace: dict[str, Any]) -> dict[str, Declared]:
-    """The declared functions of a module, by name, in the order in which they stand there."""
+    """The declared functions of a module, by name, in the order in which they stand there.
+
+    Raises:
+        ExperimentError: something else than a function is declared, as one that a further decorator has wrapped.
+    """
     found: dict[str, Declared] = {}
-    for value in namespace.values():
-        mark = getattr(value, _MARK, None)
-        if mark is None or not inspect.isfunction(value):
+    for name, value in namespace.items():
+        mark = None if isinstance(value, type) else getattr(value, _MARK, None)
+        if not isinstance(mark, tuple) or any(value is other.function for other in found.values()):
             continue
         role, alone = mark
+        _check(role, value)
         arguments = inspect.signature(value).parameters.values()
         names = tuple(argument.name for argument in arguments)
         optional = frozenset(a.name for a in arguments if a.default is not inspect.Parameter.empty)
-        found[value.__name__] = Declared(value.__name__, value, role, alone, names, optional)
+        found[name] = Declared(name, value, role, alone, names, optional)
     return found

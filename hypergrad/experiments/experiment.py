@@ -125,11 +125,11 @@ class Experiment:
             sys.modules[spec.name] = module
             try:
                 spec.loader.exec_module(module)
-            except Exception as error:
+                found = declared(vars(module))
+            except (Exception, SystemExit) as error:
                 raise ExperimentError(
                     f"{path}: {where(error, path)}{type(error).__name__}: {error}"
                 ) from error
-        found = declared(vars(module))
         if not any(f.role == "quantities" for f in found.values()):
             raise ExperimentError(
                 f"{path} declares no quantities; mark a function that returns them @quantities"
@@ -151,6 +151,10 @@ class Experiment:
             self._check_needs(["matplotlib"])
         path, setting, found = self.folder / "run.py", self.setting, {}
         stages = [name for name, f in self.functions.items() if f.role == "stage"]
+        if CANVAS in (*setting.axes, *setting.parameters, *stages):
+            raise ExperimentError(
+                f"{path}: {CANVAS!r} is what figures draw on; rename the axis, parameter or stage"
+            )
         for name, function in self.functions.items():
             for argument in function.arguments:
                 known = [
@@ -195,7 +199,7 @@ class Experiment:
         base = fingerprint.digest(
             fingerprint.engine(),
             encode(fingerprint.versions(self.config.needs), sort=True),
-            fingerprint.data_digest(self.folder, self.config.data),
+            self._data,
         )
         made: dict[str, dict[tuple, Task]] = {}
         waiting = [name for name, f in self.functions.items() if f.role == "stage"]
@@ -293,7 +297,7 @@ class Experiment:
         with beside(self.folder, self._modules):
             try:
                 return self.functions[name].function(**arguments, **more)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 at = " ".join([f"{name}()", *(f"at {axis} {value}" for axis, value in place.items())])
                 raise ExperimentError(
                     f"{path}: {at}: {where(error, path)}{type(error).__name__}: {error}"
@@ -307,9 +311,16 @@ class Experiment:
     @cached_property
     def definition(self) -> str:
         """Hash of the folder's own files that results depend on, to tell whether results.json is of them."""
-        data = fingerprint.data_digest(self.folder, self.config.data)
         place = encode([self.setting.axes, self.setting.parameters], sort=True)
-        return fingerprint.digest(place, data, self._source.own)
+        return fingerprint.digest(place, self._data, self._source.own)
+
+    @cached_property
+    def _data(self) -> str:
+        """Hash of the data files; what a run writes is none, even where a pattern fits it."""
+        kinds = {"table": (".csv",), "figure": (".svg", ".png")}
+        drawn = {f"{name}{kind}" for name, f in self.functions.items() for kind in kinds.get(f.role, ())}
+        written = {RESULTS, "table.md", "timings.json", CACHE, "smoke", "__pycache__", *drawn}
+        return fingerprint.data_digest(self.folder, self.config.data, frozenset(written))
 
     @cached_property
     def _source(self) -> fingerprint.Source:
@@ -326,18 +337,21 @@ def find(folder: Path) -> list[Path]:
 def _importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # of the package that a submodule is in
+    except (ImportError, ValueError):  # of the package that a submodule is in
         return False
 
 
 def where(error: BaseException, path: Path) -> str:
-    """``"line 12: "``: the last line of a file that an error passed through."""
-    line, trace = None, error.__traceback__
+    """``"line 12: "``: the last line of run.py that an error passed through, or of another file in its folder."""
+    found, trace = "", error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file == path:
+            found = f"line {trace.tb_lineno}: "
+        elif file.is_relative_to(path.parent) and "site-packages" not in file.parts:
+            found = f"{file.relative_to(path.parent)}, line {trace.tb_lineno}: "
         trace = trace.tb_next
-    return f"line {line}: " if line else ""
+    return found
 
 
 @contextmanager
@@ -359,7 +373,8 @@ def beside(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
         sys.path.remove(str(folder))
         del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder.parent))]
         for name, module in list(sys.modules.items()):
-            file = Path(getattr(module, "__file__", None) or "/")
+            places = getattr(module, "__path__", None)  # a package without __init__.py has no file
+            file = Path(getattr(module, "__file__", None) or next(iter(places or ()), "/"))
             local = file.is_relative_to(folder.parent) and "site-packages" not in file.parts
             if local and name.partition(".")[0] not in others:
                 modules[name] = sys.modules.pop(name)

@@ -46,17 +46,17 @@ class Source:
         self.path, self.roots = path, tuple(roots)
         self._bound: dict[str, list[ast.stmt]] = {}
         self._always: list[ast.stmt] = []
-        for statement in _parsed(path).body:
-            names = list(_names_bound(statement))
-            for name in names:
+        tree = _parsed(path)
+        for statement in tree.body:
+            for name in _names_bound(statement):
                 self._bound.setdefault(name, []).append(statement)
-            if not names:
-                self._always.append(statement)
+        self._always += [statement for statement in tree.body if not self._only_binds(statement)]
 
     def of(self, name: str) -> str:
-        """Hash of what the function `name` depends on."""
+        """Hash of what the function `name` depends on; of a name that no statement shows to define, on everything."""
         chosen: dict[int, ast.stmt] = {}
-        waiting = [*self._always, *self._bound.get(name, [])]
+        shown = self._bound.get(name) or [s for statements in self._bound.values() for s in statements]
+        waiting = [*self._always, *shown]
         while waiting:
             statement = waiting.pop()
             if id(statement) in chosen:
@@ -66,6 +66,38 @@ class Source:
             waiting += [below for other in sorted(used) for below in self._bound.get(other, [])]
         ordered = sorted(chosen.values(), key=lambda statement: statement.lineno)
         return digest(*map(_plain, ordered), *self._local(n for s in ordered for n in ast.walk(s)).values())
+
+    def _only_binds(self, statement: ast.stmt) -> bool:
+        """Whether a statement does no more than to define names; else it counts always, as what changes an object."""
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                used = [
+                    n.id for d in statement.decorator_list for n in ast.walk(d) if isinstance(n, ast.Name)
+                ]
+                return not any(self._of_here(name) for name in used)  # it may put the function into a table
+            case ast.Import() | ast.Pass() | ast.Expr(value=ast.Constant()):
+                return True
+            case ast.ImportFrom():
+                return all(alias.name != "*" for alias in statement.names)
+            case ast.Assign():
+                return all(map(_is_name, statement.targets))
+            case ast.AnnAssign() | ast.AugAssign():
+                return _is_name(statement.target)
+            case ast.If() | ast.Try():
+                handlers = getattr(statement, "handlers", [])
+                inner = [*statement.body, *statement.orelse, *getattr(statement, "finalbody", [])]
+                return all(
+                    map(self._only_binds, [*inner, *(s for handler in handlers for s in handler.body)])
+                )
+            case _:
+                return False
+
+    def _of_here(self, name: str) -> bool:
+        """Whether a name is defined in this file, or in one beside it."""
+        return any(
+            not isinstance(s, ast.Import | ast.ImportFrom) or any(_imported(s, self.roots))
+            for s in self._bound.get(name, [])
+        )
 
     @cached_property
     def own(self) -> str:
@@ -111,14 +143,12 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _names_bound(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement of a module defines; none: it counts always, as what changes an object does."""
+    """The names that a statement of a module defines."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             yield statement.name
         case ast.Import() | ast.ImportFrom():
             yield from _names_imported(statement)
-        case ast.Expr(value=ast.Constant()) | ast.Pass():
-            yield ""  # a docstring: bound to no name that anything uses
         case _:
             for node in ast.walk(statement):
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -130,8 +160,15 @@ def _names_bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _names_imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """The names that an import binds; none for a star, which may bind any."""
+    """The names that an import binds, but for a star, which may bind any."""
     yield from ((a.asname or a.name).split(".")[0] for a in node.names if a.name != "*")
+
+
+def _is_name(target: ast.AST) -> bool:
+    """Whether an assignment to it binds names and changes no object."""
+    if isinstance(target, ast.Tuple | ast.List):
+        return all(map(_is_name, target.elts))
+    return isinstance(target, ast.Name) or (isinstance(target, ast.Starred) and _is_name(target.value))
 
 
 def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
@@ -182,23 +219,40 @@ def versions(needs: Iterable[str]) -> dict[str, str]:
     """Versions of Python, hypergrad, NumPy, SciPy and of the distributions that provide the modules `needs`."""
     homes = metadata.packages_distributions()
     found = {"python": platform.python_version(), "hypergrad": metadata.version("hypergrad-toolkit")}
-    for module in sorted({*_ALWAYS, *needs}):
+    for module in sorted({*_ALWAYS, *(name.partition(".")[0] for name in needs)}):
         for home in homes.get(module, ()):
             found[home] = metadata.version(home)
     return found
 
 
-def data_digest(folder: Path, patterns: Iterable[str]) -> str:
+def data_digest(folder: Path, patterns: Iterable[str], written: frozenset[str] = frozenset()) -> str:
     """Hash of the data files of an experiment.
 
+    Args:
+        folder: of the experiment.
+        patterns: globs, relative to it.
+        written: files and folders in it that are its results, so no data.
+
     Raises:
-        ExperimentError: a pattern that no file fits.
+        ExperimentError: a pattern that no file fits, or none but results; a file that cannot be read.
     """
-    parts = []
+    parts, where = [], f"{folder / 'config.toml'}: data:"
     for pattern in patterns:
-        files = sorted(file for file in folder.glob(pattern) if file.is_file())
+        try:
+            found = sorted(file for file in folder.glob(pattern) if file.is_file())
+        except (NotImplementedError, ValueError):
+            raise ExperimentError(f"{where} {pattern!r} is no file or glob relative to {folder}") from None
+        files = [file for file in found if file.relative_to(folder).parts[0] not in written]
         if not files:
-            raise ExperimentError(f"{folder / 'config.toml'}: data: no file fits {pattern!r} in {folder}")
+            raise ExperimentError(
+                f"{where} {pattern!r} is what a run writes; rename the data, or the table or figure"
+                if found
+                else f"{where} no file fits {pattern!r} in {folder}"
+            )
         for file in files:
-            parts += [str(file.relative_to(folder)), hashlib.sha256(file.read_bytes()).hexdigest()]
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise ExperimentError(f"{where} {file} cannot be read: {error.strerror}") from None
+            parts += [str(file.relative_to(folder)), hashlib.sha256(content).hexdigest()]
     return digest(*parts)

@@ -80,6 +80,54 @@ def test_a_module_counts_however_it_is_imported(tmp_path, head, call):
     assert changed(before, keys(folder)) >= DRAWN
 
 
+REGISTER = "TABLE = {}\n\n\ndef kept(f):\n    TABLE['noise'] = f\n    return f\n\n\n@kept\ndef other(seed, rows):\n    "
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "TABLE = {}\nTABLE['noise'] = lambda seed, rows: WAS",
+        "TABLE = {}\nTABLE.update({k: lambda seed, rows: WAS for k in ['noise']})",
+        "TABLE = {}\nfor name in ['noise']:\n    TABLE[name] = lambda seed, rows: WAS",
+        "TABLE = {}\nif True:\n    which = 'noise'\n    TABLE[which] = lambda seed, rows: WAS",
+        "TABLE = {}\nTABLE['noise'], other = (lambda seed, rows: WAS), 1",
+        REGISTER + "return WAS",
+    ],
+)
+def test_what_changes_an_object_counts(tmp_path, head):
+    run = RUN.replace("from helper import noise", head).replace('"x": noise(', '"x": TABLE["noise"](')
+    before = keys(write(tmp_path / "e", run=run.replace("WAS", "1.0")))
+    assert changed(before, keys(write(tmp_path / "e", run=run.replace("WAS", "2.0")))) >= DRAWN
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "def made(factor):\n    def inner(scale):\n        return WAS * factor\n\n    return inner\n\n\n"
+        "one, two = stage(made(1)), stage(made(2))\n",
+        "def inner(scale):\n    return WAS\n\n\nglobals()['one'] = stage(inner)\n",
+    ],
+)
+def test_a_stage_made_by_a_function_counts_with_what_made_it(tmp_path, end):
+    before = keys(write(tmp_path / "e", run=RUN + end.replace("WAS", "1.0")))
+    assert len(before) > 7
+    after = keys(write(tmp_path / "e", run=RUN + end.replace("WAS", "2.0")))
+    assert changed(before, after) >= set(before) - POWERS - DRAWN - {"constant"}
+
+
+def test_what_a_run_writes_is_no_data(tmp_path):
+    folder = write(tmp_path / "e", config=CONFIG.replace("numbers.csv", "**/*.*"))
+    before = keys(folder), Experiment(folder).definition
+    for name in ("results.json", "rows_of.csv", "drawing.png", "table.md", "timings.json"):
+        (folder / name).write_text("1")
+    for name in (".cache", "smoke"):
+        (folder / name).mkdir()
+        (folder / name / "x.json").write_text("1")
+    assert (keys(folder), Experiment(folder).definition) == before
+    (folder / "more.csv").write_text("1")
+    assert keys(folder) != before[0]
+
+
 def test_a_package_beside_counts_with_its_init(tmp_path):
     run = RUN.replace("from helper import noise", "from shared.draws import noise")
     folder = write(tmp_path / "e", run=run, helper=None)
@@ -120,6 +168,16 @@ def test_modules_of_two_experiments_may_have_one_name(tmp_path):
     assert first.call("drawn", {"seed": 0})["x"].shape == (3,)
 
 
+def test_packages_without_init_of_three_experiments_may_have_one_name(tmp_path):
+    places = []
+    for name, value in (("one", 1.0), ("two", 2.0), ("three", 3.0)):
+        places.append(write(tmp_path / name, run=RUN.replace("from helper", "from parts.draws")))
+        (places[-1] / "parts").mkdir()
+        (places[-1] / "parts" / "draws.py").write_text(f"def noise(seed, rows):\n    return {value}\n")
+    found = [Experiment(place) for place in places]
+    assert [e.call("drawn", {"seed": 0})["x"] for e in found] == [1.0, 2.0, 3.0]
+
+
 CYCLE = """
 from hypergrad.experiments import quantities, stage
 
@@ -158,6 +216,17 @@ def q(two):
         ({"config": CONFIG.replace('data = ["numbers.csv"]', 'data = ["*.txt"]')}, ["config.toml", "*.txt"]),
         ({"config": 'needs = ["nothing_of_this_name"]\n' + CONFIG}, ["nothing_of_this_name", "pip install"]),
         ({"config": 'needs = ["nothing_of.this_name"]\n' + CONFIG}, ["nothing_of.this_name"]),
+        ({"config": CONFIG.replace("numbers.csv", "/etc/*")}, ["config.toml", "'/etc/*'", "relative"]),
+        ({"config": CONFIG.replace('"numbers.csv"', '""')}, ["config.toml", "''", "relative"]),
+        ({"run": RUN.replace("def rows_of", "def numbers")}, ["'numbers.csv'", "what a run writes", "rename"]),
+        ({"run": "import sys\nsys.exit(0)"}, ["run.py", "line 2", "SystemExit"]),
+        ({"run": RUN.replace("constant", "canvas")}, ["run.py", "'canvas'", "rename"]),
+        ({"config": CONFIG.replace("scale = 0.5", "scale = 0.5\ncanvas = 1")}, ["'canvas'", "rename"]),
+        ({"run": RUN.replace("@stage\ndef constant", "from functools import cache\n\n\n@stage\n@cache\ndef constant")},
+         ["run.py", "line 34", "@stage", "constant", "without other decorators"]),
+        ({"run": RUN.replace("@stage\ndef constant", "from functools import cache\n\n\n@cache\n@stage\ndef constant")},
+         ["run.py", "@stage", "constant", "without other decorators"]),
+        ({"run": RUN.replace("@stage\ndef constant", "@stage(True)\ndef constant")}, ["@stage is on True, which"]),
     ],
 )  # fmt: skip
 def test_mistakes_are_sentences(tmp_path, files, words):
