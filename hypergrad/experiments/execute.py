@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -67,6 +70,7 @@ def execute(
     def alone(number: int, id: Id) -> bool:
         return work[number][0].functions[id[0]].alone
 
+    workers = min(workers, max(len(waiting), 2))  # no process that would never have a task
     with _pool(workers if waiting else 1) as pool:
         while waiting or running:
             free = [place for place in order if place in waiting and not waiting[place]]
@@ -80,7 +84,7 @@ def execute(
                 try:
                     future = pool.submit(_compute, experiment.folder, experiment.scale, experiment.out, id)
                 except BrokenProcessPool:
-                    raise _killed([tasks[id]]) from None
+                    raise _killed(work, [*running.values()] or [(number, id)]) from None
                 running[future] = number, id
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 number, id = running.pop(future)
@@ -88,7 +92,7 @@ def execute(
                 try:
                     seconds = future.result()
                 except BrokenProcessPool:
-                    raise _killed([tasks[id], *(work[n][1][i] for n, i in running.values())]) from None
+                    raise _killed(work, [(number, id), *running.values()]) from None
                 except ExperimentError as error:
                     event("failed", experiment, tasks[id], str(error))
                     failed[experiment.name] = str(error)
@@ -115,10 +119,13 @@ def _finish(
         failed[experiment.name] = str(error)
 
 
-def _killed(tasks: Sequence[Task]) -> ExperimentError:
+def _killed(
+    work: Sequence[tuple[Experiment, dict[Id, Task]]], places: Sequence[tuple[int, Id]]
+) -> ExperimentError:
+    tasks = sorted(f"{work[number][0].name}: {work[number][1][id]}" for number, id in places)
     return ExperimentError(
-        f"a worker was killed, perhaps for want of memory, during {' or '.join(map(str, tasks))}; what is finished "
-        "is kept, and the same command goes on; --workers 1 takes the least memory"
+        f"a worker was killed, perhaps for want of memory, during {' or '.join(tasks)}; what is finished is kept, and "
+        "the same command goes on; --workers 1 takes the least memory"
     )
 
 
@@ -162,6 +169,25 @@ class _Here(Executor):
         return future
 
 
+class _Processes(ProcessPoolExecutor):
+    """Processes that, while they start, neither end by Ctrl-C, which this one answers, nor import its main module.
+
+    So a script may run experiments without asking whether it is the main module.
+    """
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The call's future. What is blocked here is blocked in a process that this starts."""
+        masks = hasattr(signal, "pthread_sigmask")
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
+        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            return super().submit(function, *args, **kwargs)
+        finally:
+            sys.modules["__main__"] = main
+            if masks:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _pool(workers: int) -> Iterator[Executor]:
     """An executor whose processes have one thread for linear algebra, and end with this process."""
@@ -171,7 +197,7 @@ def _pool(workers: int) -> Iterator[Executor]:
         return
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    pool = ProcessPoolExecutor(
+    pool = _Processes(
         workers, multiprocessing.get_context("spawn"), initializer=_watch, initargs=(os.getpid(),)
     )
     try:
@@ -190,7 +216,10 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 
 def _watch(parent: int) -> None:
-    """End this worker when its parent is gone."""
+    """End this worker when its parent is gone; Ctrl-C is for the parent to answer, and for what the worker starts."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def look() -> None:
         while os.getppid() == parent:

@@ -1,12 +1,13 @@
 """Killed at any moment and run again, an experiment writes the bytes that an uninterrupted run writes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
-from experiment_folders import CONFIG, RUN, change, results, write
+from experiment_folders import CONFIG, RUN, results, write
 
 from hypergrad.experiments import harness
 
@@ -66,8 +67,49 @@ def test_killed_and_continued(tmp_path, workers):
     assert len(said.splitlines()) < 2 * 10  # of ten tasks, each begun and ended, not all were left
 
 
-def test_a_worker_that_dies_is_a_sentence(tmp_path):
-    folder = write(tmp_path / "e")
-    change(folder / "run.py", "    return scale\n", "    import os\n\n    os._exit(9)\n")
-    with pytest.raises(harness.ExperimentError, match=r"a worker was killed.*constant"):
-        harness.run([folder], workers=2)
+def test_a_worker_that_dies_is_a_sentence_and_loses_its_stage_alone(tmp_path):
+    trap = tmp_path / "trap"
+    dying = (
+        "def constant(scale, powers):\n    import os, signal\n\n"
+        f"    if os.path.exists({str(trap)!r}):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    whole, cut = (
+        write(tmp_path / place / "e", run=RUN.replace("def constant(scale):\n", dying)) for place in "ab"
+    )
+    trap.touch()
+    with pytest.raises(harness.ExperimentError) as error:
+        harness.run([cut], workers=2)
+    assert re.fullmatch(
+        "a worker was killed, perhaps for want of memory, during e: constant; .* kept, .* goes on; .*",
+        str(error.value),
+    )
+    assert not (cut / "results.json").exists()
+    trap.unlink()
+    ended = []
+    again = harness.run(
+        [cut], workers=2, event=lambda kind, _, task, __: kind == "ended" and ended.append(str(task))
+    )
+    assert again.status == "accepted"
+    assert ended == ["constant"]
+    harness.run([whole], workers=1)
+    assert results(cut) == results(whole)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_interrupted_while_processes_start_it_is_still(tmp_path):
+    process = started(tmp_path / "start.py", write(tmp_path / "e"), 2)
+    assert process.stdout.readline().startswith("begun")
+    os.killpg(process.pid, signal.SIGINT)
+    _, complaint = process.communicate()
+    assert complaint.count("Traceback") == 1, complaint  # of the script, none of a process that was starting
+    assert complaint.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_a_script_runs_experiments_without_a_main_guard(tmp_path):
+    folder, script = write(tmp_path / "e"), tmp_path / "script.py"
+    script.write_text(
+        f"print('here')\nfrom hypergrad.experiments import run\nprint(run({str(folder)!r}, workers=2).status)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["here", "accepted"]
+    assert done.stderr == ""
