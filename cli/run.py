@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hypergrad.errors import HypergradError
+from hypergrad.errors import ExperimentError, HypergradError
 
 from . import options
 from .group import Interrupted
@@ -62,14 +63,19 @@ def run(
     Stages whose code and inputs have not changed are not computed again, and an interrupted run goes on. Results of
     --smoke go to the folder smoke/ beside those of the full scale. Exit code 3: a gated quantity is outside its bounds.
     """
-    from hypergrad import experiments
     from hypergrad.experiments import harness
 
     if sum([checking, dry_run, listing]) > 1:
         raise click.UsageError("--check, --dry-run and --list exclude each other")
     if checking and (smoke or out):
         raise click.UsageError("--check judges the full results beside the code; leave out --smoke and --out")
+    if needed and (checking or dry_run or listing or (only and not every)):
+        raise click.UsageError("--needed is for whole runs; leave it out")
+    if only and not every and (checking or listing):
+        raise click.UsageError("--only names experiments here; add --all")
     folders = harness.chosen(folder, every or listing, only if every else ())
+    if every and folders == [folder.resolve()]:
+        raise click.UsageError(f"{folder} is an experiment, not a folder of them; leave out --all")
     scale = "smoke" if smoke else "full"
     out = None if out is None else out.resolve()
     if listing:
@@ -77,29 +83,54 @@ def run(
     elif checking:
         check(folder if every and not only else None, folders)
     elif dry_run:
-        print_plan(folders, scale, out)
-    elif only and not every:
-        experiment = experiments.Experiment(folders[0], scale, out)
-        failed = harness.run_stages(experiment, only, workers or harness.cores(), report)
-        if failed:
-            raise HypergradError(failed[experiment.name])
+        print_plan(folders, scale, out, () if every else only)
     else:
         try:
-            outcome = experiments.run(
-                folders,
-                scale,
-                workers=workers,
-                needed=needed,
-                out=out,
-                event=report,
-                concluded=print_verdicts,
-            )
+            if only and not every:
+                run_stages(folders[0], scale, out, only, workers)
+            else:
+                run_all(
+                    folders,
+                    folder if every and not smoke and out is None else None,
+                    scale,
+                    workers,
+                    needed,
+                    out,
+                )
         except KeyboardInterrupt:
             raise Interrupted("interrupted; the same command continues") from None
-        finish(outcome)
-        if every and not smoke and out is None:
-            write_table(folder)
-        judge(outcome)
+
+
+def run_stages(
+    folder: Path, scale: str, out: Path | None, names: tuple[str, ...], workers: int | None
+) -> None:
+    """Compute some stages of an experiment."""
+    from hypergrad.experiments import Experiment, harness
+
+    experiment = Experiment(folder, scale, out)
+    failed = harness.run_stages(experiment, names, workers or harness.cores(), report)
+    if failed:
+        raise HypergradError(failed[experiment.name])
+
+
+def run_all(
+    folders: list[Path], table: Path | None, scale: str, workers: int | None, needed: bool, out: Path | None
+) -> None:
+    """Run experiments, write the table of all in the folder `table`, and judge."""
+    from hypergrad import experiments
+
+    outcome = experiments.run(
+        folders, scale, workers=workers, needed=needed, out=out, event=report, concluded=print_verdicts
+    )
+    finish(outcome)
+    if table is not None:
+        try:
+            write_table(table)
+        except (
+            ExperimentError
+        ) as error:  # of an experiment that cannot be read; what the others found is told too
+            outcome.failed["the table of all experiments is not written"] = str(error)
+    judge(outcome)
 
 
 def report(kind: str, experiment: Any, task: Any, detail: Any) -> None:
@@ -155,7 +186,10 @@ def judge(outcome: Any) -> None:
     names = [name for name, verdicts in wrong.items() if verdicts]
     if names:
         count = sum(map(len, wrong.values()))
-        raise NotReproduced(f"{count} gated quantities are outside their bounds, in {', '.join(names)}")
+        what = (
+            "1 gated quantity is outside its" if count == 1 else f"{count} gated quantities are outside their"
+        )
+        raise NotReproduced(f"{what} bounds, in {', '.join(names)}")
 
 
 def check(table: Path | None, folders: list[Path]) -> None:
@@ -197,15 +231,20 @@ def print_list(folders: list[Path]) -> None:
     options.print_table(table)
 
 
-def print_plan(folders: list[Path], scale: str, out: Path | None) -> None:
-    """The tasks, and which results are there."""
+def print_plan(folders: list[Path], scale: str, out: Path | None, only: tuple[str, ...]) -> None:
+    """The tasks, or those for the stages `only`, and which results are there."""
+    from hypergrad.errors import unknown_name
     from hypergrad.experiments import Experiment
     from hypergrad.report.tables import plain_table
 
     table = plain_table("experiment", "stage", "result")
     for folder in folders:
         experiment = Experiment(folder, scale, out)
-        for id, task in experiment.tasks.items():
+        stages = [name for name, f in experiment.functions.items() if f.role == "stage"]
+        for name in only:
+            if name not in stages:
+                raise unknown_name("stage", name, stages)
+        for id, task in (experiment.needed(list(only)) if only else experiment.tasks).items():
             table.add_row(experiment.name, str(task), "there" if experiment.cache.has(*id) else "to compute")
     options.print_table(table)
 
@@ -217,4 +256,4 @@ def new_experiment(folder: Path) -> None:
     from hypergrad.experiments.template import new_experiment as make
 
     made = make(folder)
-    click.echo(f"{made}: change run.py, then: hypergrad run {folder}")
+    click.echo(f"{made}: change run.py, then: hypergrad run {shlex.quote(str(folder))}")

@@ -83,12 +83,12 @@ def chosen(folder: Path, every: bool, only: Sequence[str] = ()) -> list[Path]:
 
 
 def run(
-    folders: Sequence[Path | str],
+    folders: Sequence[Path | str] | Path | str,
     scale: str = "full",
     *,
     workers: int | None = None,
     needed: bool = False,
-    out: Path | None = None,
+    out: Path | str | None = None,
     event: Event | None = None,
     concluded: Callable[[Experiment, list[Verdict]], None] | None = None,
 ) -> Outcome:
@@ -97,7 +97,7 @@ def run(
     A failure ends its experiment and not the others.
 
     Args:
-        folders: of experiments.
+        folders: of experiments, of different names; or a single one.
         scale: ``"full"`` or ``"smoke"``.
         workers: processes, one thread each; None: one a core.
         needed: skip experiments whose results are of this code, these data and this hypergrad.
@@ -106,10 +106,19 @@ def run(
         concluded: called with an experiment and its verdicts as soon as it is complete.
 
     Raises:
-        ExperimentError: an unknown scale; a worker was killed.
+        ExperimentError: an unknown scale; fewer than one worker; two folders of one name; a worker was killed.
     """
     if scale not in SCALES:
         raise unknown_name("scale", scale, SCALES, ExperimentError)
+    if workers is not None and workers < 1:
+        raise ExperimentError(f"workers is {workers}, expected 1 or more, or None for one a core")
+    places = [Path(f).resolve() for f in ([folders] if isinstance(folders, str | Path) else folders)]
+    names = [place.name for place in places]
+    twice = [str(place) for place in places if names.count(place.name) > 1]
+    if twice:
+        raise ExperimentError(
+            f"experiments of one name cannot run together: {' and '.join(twice)}; run each alone"
+        )
     work, outcome, skipped = [], Outcome(), []
     tell = event or (lambda *_: None)
 
@@ -119,15 +128,15 @@ def run(
         if concluded is not None:
             concluded(experiment, verdicts)
 
-    for folder in folders:
+    for place in places:
         try:
-            experiment = Experiment(Path(folder).resolve(), scale, out)
+            experiment = Experiment(place, scale, None if out is None else Path(out).resolve())
             if needed and is_current(experiment, surroundings=True):
                 skipped.append(experiment.name)
                 continue
             work.append((experiment, experiment.tasks))
         except ExperimentError as error:
-            outcome.failed[Path(folder).name] = str(error)
+            outcome.failed[place.name] = str(error)
     outcome.failed.update(execute(work, workers or cores(), tell, done))
     return Outcome(outcome.verdicts, outcome.failed, tuple(skipped))
 

@@ -22,6 +22,7 @@ def test_a_new_experiment_runs_and_passes(call, desk):
     check(call("run", "mine", "--smoke", "--workers", "1"), 0, "improvement", "accepted", "results.json")
     assert json.loads((desk / "mine" / "smoke" / "results.json").read_text())["status"] == "accepted"
     check(call("new-experiment", "mine"), 1, "not empty")
+    check(call("new-experiment", "a b/mine"), 0, "hypergrad run 'a b/mine'")
     check(call("new-experiment", "with space"), 1, "no name")
 
 
@@ -45,7 +46,11 @@ def test_outside_its_bounds_is_3_and_names_the_quantity(call, desk):
     folder = write(desk / "e")
     change(folder / "config.toml", "scale = 0.5", "scale = 0.25")
     check(
-        call("run", "e", "--workers", "1"), 3, "e: scale is 0.25, accepted is 0.5", "1 gated quantit", "in e"
+        call("run", "e", "--workers", "1"),
+        3,
+        "e: scale is 0.25, accepted is 0.5",
+        "1 gated quantity is",
+        "in e",
     )
     check(call("run", "e", "--check"), 3, "scale is 0.25")
     change(folder / "expected.json", '"expected": 0.5', '"gate": false, "expected": 0.5')
@@ -85,6 +90,14 @@ def test_misuse_is_2(call, desk):
         ["all/e", "--workers", "0"],
         ["all/e", "--workers", "two"],
         ["all/e", "--none"],
+        ["all/e", "--all"],
+        ["all/e", "--check", "--only", "drawn"],
+        ["all/e", "--list", "--only", "drawn"],
+        ["all/e", "--dry-run", "--only", "drawm"],
+        ["all/e", "--only", "drawn", "--needed"],
+        ["all/e", "--dry-run", "--needed"],
+        ["all/e", "--check", "--needed"],
+        ["all/e", "--list", "--needed"],
         ["all/e", "--only", "powerz"],
         ["all", "--all", "--only", "f"],
     ):
@@ -114,6 +127,9 @@ def test_dry_run_and_list_run_nothing(call, desk):
     check(call("run", "all/e", "--list"), 0, "Nobody 2000")
     assert not (folder / "results.json").exists()
     assert not (folder / ".cache").exists()
+    some = call("run", "all/e", "--dry-run", "--only", "drawn")
+    check(some, 0, "drawn seed 0")
+    assert "powers" not in some.stdout
     call("run", "all/e", "--workers", "1")
     after = call("run", "all/e", "--dry-run")
     check(after, 0, "there")
@@ -145,6 +161,23 @@ def test_all_of_a_folder_and_its_table(call, desk):
     change(one / "run.py", "FACTOR = 2.0", "FACTOR = 3.0")
     check(call("run", "all", "--all", "--check"), 1, "one: there are no results, or they are of other code")
     check(call("run", "all", "--all", "--only", "tw*", "--check"), 0, "two: accepted")
+
+
+def test_all_of_a_folder_with_one_that_cannot_be_read(call, desk):
+    good, _ = write(desk / "all" / "good"), write(desk / "all" / "odd", config="title = ")
+    change(good / "config.toml", "scale = 0.5", "scale = 0.25")
+    found = call("run", "all", "--all", "--workers", "1")
+    check(
+        found,
+        1,
+        "good: scale is 0.25",
+        "odd: ",
+        "not valid TOML",
+        "the table of all experiments is not written",
+    )
+    assert (good / "results.json").exists()
+    check(call("run", "all", "--list"), 1, "not valid TOML")
+    check(call("run", "all", "--all", "--check"), 1, "good: outside", "not valid TOML")
 
 
 def test_results_elsewhere(call, desk):

@@ -142,6 +142,11 @@ def test_a_stage_that_raises_ends_its_experiment_and_not_the_others(tmp_path, wo
     [
         ("return scale", "return {1, 2}", ["constant()", "set"]),
         ("return scale", "return {3: scale}", ["constant()", "3"]),
+        ("return scale", "yield scale", ["constant()", "generator"]),
+        ("return scale", "raise SystemExit(0)", ["constant()", "SystemExit"]),
+        ("noise(seed, rows)", "noise(seed, None, rows)", ["drawn() at seed 0", "line 23: TypeError"]),
+        ("noise(seed, rows)", "noise(seed, -1)", ["drawn() at seed 0", "helper.py, line 8: ValueError"]),
+        ("axes.legend()", "axes.set_title('$x^{$')", ["drawing()", "cannot be written as svg"]),
         ('"scale": constant', '"scale": "much"', ["scales()", "'much'"]),
         ('{"scale": constant}', "[constant]", ["scales()", "list"]),
         ('{"scale": constant}', '{"total": constant}', ["two functions", "'total'"]),
@@ -214,6 +219,33 @@ def test_a_file_in_the_place_of_the_results_is_a_sentence(tmp_path):
     outcome, ended = run(folder)
     assert outcome.status == "accepted"
     assert ended == []  # what was computed was kept
+
+
+def test_numbers_too_large_for_their_interval_are_written(tmp_path):
+    folder = write(tmp_path / "e")
+    change(folder / "run.py", '"finite": True', '"finite": 1e308 * (1 - 2 * seed)')
+    assert run(folder)[0].status == "accepted"
+    assert record(folder)["quantities"]["finite"]["interval"] == ["-inf", "inf"]
+
+
+def test_what_is_not_judged_at_the_smoke_scale_may_be_absent_there(tmp_path):
+    folder = write(tmp_path / "e")
+    change(folder / "run.py", '{"scale": constant}', '{"scale": constant} if rows == 3 else {}')
+    change(folder / "run.py", "def scales(constant)", "def scales(constant, rows)")
+    assert run(folder, scale="smoke")[0].status == "accepted"
+    assert "scale" not in json.loads((folder / "smoke" / "results.json").read_text())["quantities"]
+    assert run(folder)[0].status == "accepted"
+
+
+def test_misuse_of_run_is_a_sentence(tmp_path):
+    one, two = write(tmp_path / "a" / "e"), write(tmp_path / "b" / "e")
+    with pytest.raises(ExperimentError, match="one name"):
+        harness.run([one, two])
+    for workers in (0, -1):
+        with pytest.raises(ExperimentError, match=f"workers is {workers}, expected 1 or more"):
+            harness.run([one], workers=workers)
+    assert harness.run(str(one), workers=1, out=str(tmp_path / "out")).status == "accepted"
+    assert (tmp_path / "out" / "e" / "results.json").exists()
 
 
 def test_needed_skips_what_is_of_this_code(tmp_path):
