@@ -77,7 +77,9 @@ class Cache:
         except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
         except OSError as error:
-            raise ExperimentError(f"{self.place(stage, key)} cannot be read: {error.strerror}") from None
+            raise ExperimentError(
+                f"{self.place(stage, key)} cannot be read: {error.strerror}; remove it and run the same command again"
+            ) from None
         text = text.removesuffix("\n")
         return text if hashlib.sha256(text.encode()).hexdigest() == head else None
 
@@ -104,5 +106,6 @@ def write(path: Path, content: str | bytes) -> None:
             raise
     except OSError as error:
         raise ExperimentError(
-            f"{path} cannot be written: {error.strerror}; what was computed is kept"
+            f"{path} cannot be written: {error.strerror}; see to that and run the same command again, which goes on "
+            "from what is stored"
         ) from None

@@ -58,7 +58,12 @@ def execute(
     waiting: dict[tuple[int, Id], set[Id]] = {}
     left: dict[int, set[Id]] = {}
     for number, (experiment, tasks) in enumerate(work):
-        absent = {id for id in tasks if not experiment.cache.has(*id)}
+        try:
+            absent = {id for id in tasks if not experiment.cache.has(*id)}
+        except ExperimentError as error:
+            event("failed", experiment, None, str(error))
+            failed[experiment.name] = str(error)
+            continue
         left[number] = set(absent)
         for id in absent:
             waiting[number, id] = set(tasks[id].before) & absent

@@ -96,13 +96,8 @@ def verdicts_of(experiment: Experiment, record: Mapping[str, Any]) -> list[Verdi
     """
     measured = read(experiment, TIMINGS) or {}
     try:
-        values = {
-            name: (
-                tuple(map(_number, entry["values"])),
-                None if entry["seeds"] is None else tuple(entry["seeds"]),
-            )
-            for name, entry in {**record["quantities"], **measured.get("quantities", {})}.items()
-        }
+        entries = {**record["quantities"], **measured.get("quantities", {})}
+        values = {name: _values(entry) for name, entry in entries.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(experiment, RESULTS, f"{type(error).__name__}: {error}") from None
     return judge(values, experiment.expected, experiment.scale, experiment.name)
@@ -160,8 +155,13 @@ def _text(value: bool | float) -> Any:
     return value if isinstance(value, bool) or math.isfinite(value) else repr(float(value))
 
 
-def _number(value: Any) -> bool | float:
-    return float(value) if isinstance(value, str) else value
+def _values(entry: Mapping[str, Any]) -> tuple[tuple[bool | float, ...], tuple[int, ...] | None]:
+    """What `_entry` wrote of values and seeds; raises where it cannot have."""
+    values = tuple(value if isinstance(value, bool) else float(value) for value in entry["values"])
+    seeds = None if entry["seeds"] is None else tuple(entry["seeds"])
+    if len(values) != (1 if seeds is None else len(seeds)) or not values:
+        raise ValueError(f"{len(values)} values for {seeds}")
+    return values, seeds
 
 
 def _frame(experiment: Experiment, name: str) -> Any:

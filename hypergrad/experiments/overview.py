@@ -37,14 +37,14 @@ def overview(folder: Path) -> str:
             continue
         verdicts = verdicts_of(experiment, record)
         shown = _headline(experiment, verdicts)
-        timings = read(experiment, TIMINGS) or {"seconds": float("nan")}
+        seconds = (read(experiment, TIMINGS) or {}).get("seconds")
         rows.append(
             {
                 **row,
                 "theirs": "; ".join(f"{v.name}: {_theirs(v)}" for v in shown),
                 "ours": "; ".join(f"{v.name}: {v.ours}" for v in shown),
                 "status": STATUS[overall(verdicts)],
-                "seconds": f"{timings['seconds']:.0f}",
+                "seconds": f"{seconds:.0f}" if isinstance(seconds, int | float) else "not known",
             }
         )
     return "\n".join(markdown(rows))
@@ -79,11 +79,18 @@ def write_overview(folder: Path) -> Path:
 def stale(folder: Path) -> bool:
     """Whether README.md of a folder differs from what `write_overview` would write."""
     path = folder / "README.md"
-    return not path.is_file() or path.read_text(encoding="utf-8") != _page(path, overview(folder))
+    return not path.is_file() or _text(path) != _page(path, overview(folder))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path} cannot be read: {error}") from None
 
 
 def _page(path: Path, table: str) -> str:
-    text = path.read_text(encoding="utf-8") if path.is_file() else f"{_HEAD}\n{BEGIN}\n{END}\n"
+    text = _text(path) if path.is_file() else f"{_HEAD}\n{BEGIN}\n{END}\n"
     if BEGIN not in text:
         text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)

@@ -273,7 +273,20 @@ def test_check_judges_what_is_there(tmp_path):
     assert harness.check([folder])[1] == ["e"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"quantities": 3}', '{"quantities": {"total": {}}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"quantities": 3}',
+        '{"quantities": {"total": {}}}',
+        '{"quantities": {"total": {"values": [], "seeds": []}}}',
+        '{"quantities": {"total": {"values": [1.0], "seeds": [0, 1]}}}',
+        '{"quantities": {"total": {"values": [null], "seeds": null}}}',
+        '{"quantities": {"total": {"values": [[1.0]], "seeds": null}}}',
+    ],
+)
 def test_damaged_results_are_a_sentence_and_spare_the_others(tmp_path, content):
     folder, good = write(tmp_path / "e"), write(tmp_path / "good")
     run(good)
@@ -330,6 +343,27 @@ def test_the_table_of_all_experiments(tmp_path):
         write_overview(tmp_path)
     path.write_text(f"{BEGIN}\n{END}\n")
     assert stale(tmp_path)
+
+
+def test_a_page_that_is_no_text_is_a_sentence(tmp_path):
+    run(write(tmp_path / "one"))
+    (tmp_path / "README.md").write_bytes(b"\xff")
+    with pytest.raises(ExperimentError, match=r"README\.md cannot be read"):
+        write_overview(tmp_path)
+    (tmp_path / "README.md").unlink()
+    (tmp_path / "one" / "timings.json").write_text('{"seconds": "few"}')
+    assert "not known" in write_overview(tmp_path).read_text()
+
+
+def test_a_result_that_cannot_be_read_spares_the_others(tmp_path):
+    folder, good = write(tmp_path / "e"), write(tmp_path / "good")
+    run(folder)
+    place = next((folder / ".cache").iterdir())
+    place.unlink()
+    place.mkdir()
+    outcome = harness.run([folder, good], workers=1)
+    assert f"{place} cannot be read" in outcome.failed["e"]
+    assert list(outcome.verdicts) == ["good"]
 
 
 def test_a_headline_that_is_no_quantity_is_a_sentence(tmp_path):
