@@ -106,6 +106,6 @@ def write(path: Path, content: str | bytes) -> None:
             raise
     except OSError as error:
         raise ExperimentError(
-            f"{path} cannot be written: {error.strerror}; see to that and run the same command again, which goes on "
-            "from what is stored"
+            f"{path} cannot be written: {error.strerror}; see to that and run the same command again; what is "
+            "stored stays"
         ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from hypergrad.errors import ExperimentError
 from hypergrad.experiments.cache import write
@@ -31,7 +32,11 @@ def overview(folder: Path) -> str:
     for place in find(folder):
         experiment = Experiment(place)
         config, record = experiment.config, read(experiment)
-        row = {"experiment": f"[{place.name}]({place.name})", "paper": config.paper, "claim": config.claim}
+        row = {
+            "experiment": f"[{place.name}]({quote(place.name)})",
+            "paper": config.paper,
+            "claim": config.claim,
+        }
         if record is None:
             rows.append({**row, "theirs": "", "ours": "", "status": "not run", "seconds": ""})
             continue

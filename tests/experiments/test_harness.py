@@ -323,7 +323,7 @@ def test_experiments_are_chosen_by_name(tmp_path):
 
 def test_the_table_of_all_experiments(tmp_path):
     folder = write(tmp_path / "one")
-    write(tmp_path / "two", config=CONFIG.replace("sums are sums", "a | b"))
+    write(tmp_path / "with space", config=CONFIG.replace("sums are sums", "a | b"))
     run(folder)
     (tmp_path / "README.md").write_text("before\n")
     assert stale(tmp_path)
@@ -333,6 +333,8 @@ def test_the_table_of_all_experiments(tmp_path):
     assert "reproduced" in text
     assert "not run" in text
     assert "a \\| b" in text
+    assert "[one](one)" in text
+    assert "[with space](with%20space)" in text
     assert not stale(tmp_path)
     path.write_text(text + "after\n")
     assert not stale(tmp_path)
