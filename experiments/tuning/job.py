@@ -14,8 +14,6 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # where the kit is
-
 from methods import METHODS, Session, Spent
 from problems import load
 

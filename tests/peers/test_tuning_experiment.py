@@ -24,7 +24,7 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def tuning():
     """The modules of the experiment."""
-    names = ("job", "problems", "methods", "summary")  # the first finds the kit
+    names = ("problems", "methods", "job", "summary")
     sys.path.insert(0, str(FOLDER))
     try:
         found = {name: importlib.import_module(name) for name in names}
