@@ -41,12 +41,12 @@ def first(hidden, start):
 def by_hand(hparams, seed, rate, sizes, hidden, batch, steps, momentum):
     """The validation loss after the same training, written by hand."""
     train, valid, _ = data.mnist(seed, *sizes)
-    found = reference.momentum_training(
+    return reference.trained_loss(
         start_params(seed, hidden),
         train,
+        valid,
         data.epochs(seed, sizes[0], batch, steps),
-        lambda t, layer: rate * (1.0 - momentum),
-        lambda t, layer: momentum,
+        rate * (1.0 - momentum),
+        momentum,
         lambda layer, leaf: 2.0 * np.exp(hparams[layer]) if leaf == "w" else 0.0,
     )
-    return reference.loss(found, valid["x"], valid["y"])

@@ -73,15 +73,15 @@ def training(seed, length, kept, most_runs):
 
     def by_hand(h):
         """The validation loss of the training written in NumPy."""
-        params = reference.momentum_training(
+        return reference.trained_loss(
             start,
             task.train,
+            task.valid,
             batches,
-            lambda t, layer: h["lr"][t],
-            lambda t, layer: h["momentum"][t],
+            h["lr"],
+            h["momentum"],
             lambda layer, leaf: h["l2"] if leaf == "w" else 0.0,
         )
-        return reference.loss(params, task.valid["x"], task.valid["y"])
 
     apart = reference.agreement(whole.hypergradient, whole.value, by_hand, hparams, seed)
     return {"runs": runs, "whole": whole.stats["bytes"], "difference": difference, **apart}

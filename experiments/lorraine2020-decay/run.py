@@ -1,7 +1,7 @@
 """Overfitting 50 validation images with a weight decay for each weight (Lorraine et al. 2020)."""
 
 import numpy as np
-from kit import cleaning, data, networks, outer, reference
+from kit import data, networks, outer, reference
 
 import hypergrad as hg
 from hypergrad import tree
@@ -31,7 +31,7 @@ def problem(begin, train, valid, steps, lr, momentum):
 @stage
 def learned(seed, hidden, rows, l2, l2_most, steps, lr, momentum, iterations, outer_lr):
     """Losses and errors after each step of Adam on the logarithms of the weight decays."""
-    train, valid, test = (cleaning.halved(part) for part in data.mnist(seed, *rows))
+    train, valid, test = (data.halved(part) for part in data.mnist(seed, *rows))
     sizes = (train["x"].shape[1], *([hidden] if hidden else []), 10)
     begin = networks.dense(sizes, np.random.default_rng([seed, 2]))
     task, trace = problem(begin, train, valid, steps, lr, momentum), []
