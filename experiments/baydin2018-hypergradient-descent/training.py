@@ -29,24 +29,16 @@ def start(*sizes):
     }
 
 
-def loss(params, part, l2):
-    """Cross-entropy and l2/2 |w|^2, here rather than in the optimiser, so that the hypergradient sees it as theirs."""
-    squares = sum(np.sum(leaf**2) for layer in params.values() for leaf in layer.values())
-    return networks.cross_entropy(params, part) + 0.5 * l2 * squares
-
-
 def task(seed, rule, rows, batch, epochs, l2, hidden=()):
     """The problem, the training set and the rows of each step; pixels as the paper scales them."""
     train, valid = ({**part, "x": (part["x"] - 0.1307) / 0.3081} for part in data.mnist(seed, *rows))
     batches = data.epochs(seed, rows[0], batch, epochs * (rows[0] // batch))
-    problem = hg.BilevelProblem(
-        init=start(784, *hidden, 10),
-        inner_loss=lambda params, hparams, part: loss(params, part, l2),
-        outer_loss=lambda params, hparams, part: networks.cross_entropy(params, part),
-        train=train,
-        valid=valid,
-        optimizer=optimizer(rule),
-        steps=len(batches),
-        batches=batches,
-    )
+
+    def penalty(
+        params, hparams
+    ):  # here rather than in the optimiser, so that the hypergradient sees it as theirs
+        return 0.5 * l2 * sum(np.sum(leaf**2) for layer in params.values() for leaf in layer.values())
+
+    first = start(784, *hidden, 10)
+    problem = networks.problem(first, train, valid, optimizer(rule), len(batches), penalty, batches=batches)
     return problem, train, batches

@@ -17,16 +17,8 @@ def task(seed, rows, batch, epochs, hidden, rule="sgd"):
     """The problem, the training set and the rows of each step."""
     train, test = data.mnist(seed, *rows)
     batches = data.epochs(seed, rows[0], batch, epochs * (rows[0] // batch))
-    problem = hg.BilevelProblem(
-        init=lambda hparams, rng: networks.dense((784, hidden, 10), rng),
-        inner_loss=lambda params, hparams, part: networks.cross_entropy(params, part),
-        outer_loss=lambda params, hparams, part: networks.cross_entropy(params, part),
-        train=train,
-        valid=test,
-        optimizer=OPTIMIZERS[rule],
-        steps=len(batches),
-        batches=batches,
-    )
+    start = lambda hparams, rng: networks.dense((784, hidden, 10), rng)
+    problem = networks.problem(start, train, test, OPTIMIZERS[rule], len(batches), batches=batches)
     return problem, train, batches
 
 

@@ -28,19 +28,10 @@ def problem(seed, rows, count, steps, lr, momentum):
     train, valid = data.digits(seed, *rows)
     turns = groups(count)
 
-    def inner_loss(params, hparams, batch):
-        penalty = np.sum(np.exp(hparams["log_l2"])[turns] * params["layer1"]["w"] ** 2)
-        return networks.cross_entropy(params, batch) + 0.5 * penalty
+    def penalty(params, hparams):
+        return 0.5 * np.sum(np.exp(hparams["log_l2"])[turns] * params["layer1"]["w"] ** 2)
 
-    return hg.BilevelProblem(
-        init=lambda hparams, rng: begin(seed),
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, batch: networks.cross_entropy(params, batch),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr=lr, momentum=momentum),
-        steps=steps,
-    )
+    return networks.problem(begin(seed), train, valid, hg.optim.Momentum(lr, momentum), steps, penalty)
 
 
 def by_hand(hparams, seed, rows, count, steps, lr, momentum):

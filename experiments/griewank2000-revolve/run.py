@@ -37,20 +37,12 @@ def problem(seed, length):
     start = networks.dense((64, 8, 10), np.random.default_rng([seed, 2]))
     batches = np.random.default_rng([seed, 1]).integers(0, 300, (length, 20))
 
-    def inner_loss(params, hparams, batch):
+    def penalty(params, hparams):
         squares = sum(np.sum(layer["w"] ** 2) for layer in params.values())
-        return networks.cross_entropy(params, batch) + 0.5 * hparams["l2"] * squares
+        return 0.5 * hparams["l2"] * squares
 
-    task = hg.BilevelProblem(
-        init=lambda hparams, rng: start,
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, batch: networks.cross_entropy(params, batch),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr=hg.optim.PerStep("lr"), momentum=hg.optim.PerStep("momentum")),
-        steps=length,
-        batches=batches,
-    )
+    optimizer = hg.optim.Momentum(lr=hg.optim.PerStep("lr"), momentum=hg.optim.PerStep("momentum"))
+    task = networks.problem(start, train, valid, optimizer, length, penalty, batches=batches)
     t = np.arange(length)
     hparams = {"lr": 0.05 + 0.02 * np.sin(t), "momentum": 0.7 + 0.1 * np.cos(t), "l2": 1e-3}
     return task, start, batches, hparams

@@ -6,25 +6,13 @@ from kit import data, networks, reference
 import hypergrad as hg
 
 
-def loss(params, hparams, batch):
-    """Cross-entropy, inner and outer."""
-    return networks.cross_entropy(params, batch)
-
-
 def task(seed, rows, hidden, steps, lr, **batches):
     """A tanh network on MNIST, pixels averaged two by two; the problem and the test set."""
     parts = (data.halved(part) for part in data.mnist(seed, *rows))
     train, valid, test = ({**part, "x": (part["x"] - 0.13) / 0.3} for part in parts)
-    problem = hg.BilevelProblem(
-        init=lambda hparams, rng: networks.dense((196, hidden, 10), rng),
-        inner_loss=loss,
-        outer_loss=loss,
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr, momentum="momentum"),
-        steps=steps,
-        **batches,
-    )
+    start = lambda hparams, rng: networks.dense((196, hidden, 10), rng)
+    optimizer = hg.optim.Momentum(lr, momentum="momentum")
+    problem = networks.problem(start, train, valid, optimizer, steps, **batches)
     return problem, test
 
 
