@@ -1,12 +1,19 @@
 """Bayesian optimisation with gradients (Wu et al. 2017): a Gaussian process on values alone, and on both."""
 
 import numpy as np
-from functions import FUNCTIONS
-from kit import data, networks, reference
+from kit import data, functions, networks, reference
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage, table
 
+FUNCTIONS = {  # name: (function, low, high), the boxes as in the authors' repository
+    "branin": (functions.branin, [0.0, -5.0], [15.0, 15.0]),
+    "rosenbrock": (functions.rosenbrock, [-2.0] * 4, [2.0] * 4),
+    "hartmann3": (functions.hartmann3, [0.0] * 3, [1.0] * 3),
+    "levy": (functions.levy, [-1.0] * 4, [2.0] * 4),
+    "hartmann6": (functions.hartmann6, [0.0] * 6, [1.0] * 6),
+    "ackley": (functions.ackley, [-5.0] * 5, [5.0] * 5),
+}
 NAMES = (*FUNCTIONS, "training")
 
 
@@ -47,7 +54,7 @@ def setting(name, seed, rows, hidden, batch, steps):
             l2=hg.Float(1e-6, 0.1, log=True, default=start["l2"]),
         )
         return network(seed, rows, hidden, batch, steps)[0], space
-    function, low, high, _ = FUNCTIONS[name]
+    function, low, high = FUNCTIONS[name]
     keys = [f"x{i}" for i in range(len(low))]
     start = rng.uniform(low, high)
     both = hg.value_and_grad(function)
@@ -76,7 +83,7 @@ def search(seed, name, trials, rows, hidden, batch, steps):
 def agreement(seed, rows, hidden, batch, steps):
     """Gradients against complex steps of plain NumPy, and the hypergradient against training by hand."""
     rng, worst = np.random.default_rng([seed, 6]), 0.0
-    for function, low, high, _ in FUNCTIONS.values():
+    for function, low, high in FUNCTIONS.values():
         x = rng.uniform(low, high)
         steps_of = [np.imag(function(x + 1e-30j * unit)) / 1e-30 for unit in np.eye(len(x))]
         worst = max(worst, float(np.max(np.abs(hg.grad(function)(x) - steps_of)) / np.max(np.abs(steps_of))))
@@ -133,12 +140,12 @@ def summary(search, agreement):
 
 
 @table
-def functions(search, trials):
+def regrets(search, trials):
     """Regrets in the median of the seeds (of the network: validation loss), and of the worst run with gradients."""
     rows = []
     for name in next(iter(search.values())):
         plain, gradient = medians(search, name)
-        optimum = FUNCTIONS[name][3] if name in FUNCTIONS else 0.0
+        optimum = functions.OPTIMA.get(name, 0.0)
         worst = max(of[name]["gradient"][-1] for of in search.values())
         row = {"objective": name, f"plain, {trials}": plain[-1] - optimum}
         row |= {f"with gradients, {trials // 2}": gradient[trials // 2 - 1] - optimum}
@@ -150,13 +157,13 @@ def functions(search, trials):
 
 
 @figure
-def regrets(canvas, search, trials):
+def curves(canvas, search, trials):
     """Median regret after each evaluation, a panel each; of the network: above the best of all runs."""
     names = list(next(iter(search.values())))
     grid = canvas.subplots(2, 4, sharex=True).ravel()
     for axes, name in zip(grid, names, strict=False):
         best = min(float(of[name][kind][-1]) for of in search.values() for kind in of[name])
-        optimum = FUNCTIONS[name][3] if name in FUNCTIONS else best
+        optimum = functions.OPTIMA.get(name, best)
         for kind, curve, color in zip(
             ("values", "and gradients"), medians(search, name), ("0.4", "C0"), strict=True
         ):

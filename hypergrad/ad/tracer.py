@@ -255,10 +255,11 @@ class Tracer:
             return array
         raise TracingError(
             f"a traced value ({self.type}) was to become a plain ndarray, at {source_line()}; "
-            "build arrays of traced values with hg.array([...]), np.stack, np.concatenate or np.ones(n) * value, make "
-            "arrays that are assigned to (array[i] = value) with hg.zeros or hg.array(array), index a plain array with "
-            "np.take_along_axis or pass it as an argument too, and use functions that dispatch (a @ b for a.dot(b); "
-            "hg.nn for scipy.special.logsumexp and softmax; nothing of scipy.linalg)"
+            + ("" if self.type.dtype.kind in "fc" else "index a plain array as hg.array(array)[i], ")
+            + "build arrays of traced values with hg.array([...]), np.stack, np.concatenate or np.ones(n) * value, "
+            "make arrays that are assigned to (array[i] = value) with hg.zeros or hg.array(array), and use functions "
+            "that dispatch (np.take_along_axis; a @ b for a.dot(b); hg.nn for scipy.special.logsumexp and softmax; "
+            "nothing of scipy.linalg)"
         )
 
     def _concrete(self, what: str, instead: str) -> NoReturn:
@@ -298,7 +299,7 @@ class Tracer:
             return operator.index(known)
         return self._concrete(
             "as an index or a size",
-            "index an array that is traced too, write np.take_along_axis, or pass the number as static data",
+            "index hg.array(sequence)[i] instead of a plain list or array, or pass the number as static data",
         )
 
     def __hash__(self) -> int:

@@ -25,6 +25,8 @@ import numpy as np
 
 __all__ = ["Model", "fit", "minimize"]
 
+_HALVINGS = 12  # of a projected step
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -87,26 +89,54 @@ def minimize(
         rounds: of choosing the free coordinates.
         tolerance: a round that lowers the value by no more than this share of it is the last.
     """
-    p = np.zeros_like(g)
-    slope = g.copy()
-    value = 0.0
+    p, slope, value = np.zeros_like(g), g.copy(), 0.0
+
+    def at(trial: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        curved = model.times(trial)
+        return trial, g + curved, float(g @ trial + 0.5 * (trial @ curved))
+
+    def along(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """The first of the projected steps 1, 1/2, 1/4, ... that lowers the value."""
+        for share in 0.5 ** np.arange(_HALVINGS):
+            found = at(np.clip(p + share * direction, low, high))
+            if found[2] < value:
+                return found
+        return p, slope, value
+
+    bound = _bound(p, slope, low, high)
     for _ in range(rounds):
-        free = ~(((p <= low) & (slope >= 0.0)) | ((p >= high) & (slope <= 0.0)))
-        if not free.any():
+        if bound.all():
             break
-        direction = _newton(model, np.where(free, slope, 0.0), free)
-        before, share = value, 1.0
-        for _ in range(12):
-            trial = np.clip(p + share * direction, low, high)
-            curved = model.times(trial)
-            reached = float(g @ trial + 0.5 * (trial @ curved))
-            if reached < value:
-                p, slope, value = trial, g + curved, reached
-                break
-            share *= 0.5
-        if before - value <= tolerance * -value:
+        before, was = value, bound
+        downhill = np.where(bound, 0.0, slope)
+        newton = _newton(model, downhill, ~bound)
+        if not newton.any():
+            break
+        found = at(np.clip(p + newton, low, high))
+        if not found[2] < value:  # projected, a Newton step need not go down: these do
+            ways = along(newton), at(_to_the_wall(p, newton, low, high)), along(-downhill / model.diagonal)
+            found = min(ways, key=lambda way: way[2])
+        if found[2] < value:
+            p, slope, value = found
+        bound = _bound(p, slope, low, high)
+        if before - value <= tolerance * -value and (bound == was).all():
             break
     return p
+
+
+def _to_the_wall(p: np.ndarray, step: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Where p + t step, 0 <= t <= 1, meets its first bound, and p + step where it meets none."""
+    moves = step != 0.0
+    ahead = np.where(step > 0.0, high, low)
+    room = np.full(len(p), np.inf)
+    room[moves] = (ahead - p)[moves] / step[moves]
+    share = min(float(room.min()), 1.0)
+    return np.where(room <= share, ahead, np.clip(p + share * step, low, high))
+
+
+def _bound(p: np.ndarray, slope: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The coordinates that the slope holds at a bound, (d,) bool."""
+    return ((p <= low) & (slope >= 0.0)) | ((p >= high) & (slope <= 0.0))
 
 
 def _newton(model: Model, slope: np.ndarray, free: np.ndarray) -> np.ndarray:

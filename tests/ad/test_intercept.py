@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -67,8 +68,8 @@ TABLE = {
     "rows": (set_rows, r"hg\.zeros or hg\.array", None),
     "in place": (in_place, r"hg\.zeros or hg\.array", in_place_of_ours),
     "out=": (lambda x: np.exp(x, out=np.empty(3)), r"hg\.zeros", lambda x: np.exp(x, out=hg.empty(3))),
-    "index": (lambda x: X[x.astype(int)], "take_along_axis", lambda x: hg.array(X)[x.astype(int)]),
-    "index number": (lambda x: X[x[0].astype(int)], "index an array that is traced",
+    "index": (lambda x: X[x.astype(int)], r"hg\.array\(array\)\[i\]", lambda x: hg.array(X)[x.astype(int)]),
+    "index number": (lambda x: X[x[0].astype(int)], r"hg\.array\(array\)\[i\]",
     lambda x: hg.array(X)[x[0].astype(int)]),
     "if": (lambda x: x if x[0] > 0 else -x, r"np\.where", lambda x: np.where(x[0] > 0, x, -x)),
     "float": (lambda x: float(x[0]), "keep it an array", lambda x: x[0]),
@@ -100,9 +101,10 @@ TABLE = {
 def test_refused(name):
     f, message, _ = TABLE[name]
     for transform in (hg.grad(f), hg.compile(f)):
-        with pytest.raises(HypergradError, match=message) as caught:
+        with pytest.raises(HypergradError) as caught:
             transform(X)
         text = str(caught.value)
+        assert re.search(message, re.sub("`.*`", "", text))  # the line between `` has the message in it, too
         assert "test_intercept.py:" in text
         assert "\n" not in text
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # where the kit is, for the scripts of this folder
 
 from problems.base import Evaluation, Problem
 from problems.coco import COCO

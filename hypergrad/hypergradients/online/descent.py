@@ -59,7 +59,8 @@ class Tower(Online):
         bounds: (low, high) of adapted hyperparameters, or a dict of pairs by name; None: none. An update that leaves
             them is put back; the papers have none. Rates of levels are kept at 0 or above.
 
-    By default the learning rate of the problem's optimiser is adapted.
+    By default the learning rate of the problem's optimiser is adapted. f is the inner loss without that optimiser's own
+    weight_decay; a penalty that is to count is a part of the inner loss.
     """
 
     optimizers: tuple[Optimizer, ...] = (SGD(1e-3), SGD(1e-3))
@@ -85,7 +86,8 @@ class HypergradientDescent(Online):
         multiplicative: a_t = a_{t-1} (1 - rate g_t z_t / (|g_t| |z_t|)), the paper's other rule.
         bounds: as in `Tower`.
 
-    By default the learning rate of the problem's optimiser is adapted.
+    By default the learning rate of the problem's optimiser is adapted. f is the inner loss without that optimiser's own
+    weight_decay; a penalty that is to count is a part of the inner loss.
     """
 
     rate: float = 1e-3
