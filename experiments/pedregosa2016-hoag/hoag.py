@@ -10,6 +10,8 @@ from scipy.optimize import minimize
 
 import hypergrad as hg
 
+NEAR = 1e-3  # F is within 0.1 % of its least
+
 
 def objective(w, u, data):
     """h."""
@@ -93,3 +95,20 @@ def descend(train, valid, decrease, domain, start, first, exact, iterations):
         before, u = u, float(np.clip(u - slope / curvature, *domain))
         last, moved = (found.value, e), abs(u - before)
     return {"path": path, "missed": inner.missed}
+
+
+def judged(truth, run):
+    """The excess of F at each step, work so far, and work until F is near its least: first, and for good."""
+    u, gradients, products = np.array(run["path"]).T
+    excess = np.interp(u, truth["u"], truth["F"]) / truth["least"] - 1.0
+    work, near = gradients + products, excess <= NEAR
+    stays = np.logical_and.accumulate(near[::-1])[::-1]
+    return {
+        "excess": excess,
+        "work": work,
+        "whole": work[-1],
+        "until": float(work[near.argmax()]) if near.any() else np.inf,
+        "for good": float(work[stays.argmax()]) if stays.any() else np.inf,
+        "gradients": gradients,
+        "distance": abs(u[-1] - truth["best"]),
+    }

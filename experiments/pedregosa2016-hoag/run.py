@@ -12,8 +12,6 @@ from scipy.interpolate import CubicSpline
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage, table
 
-NEAR = 1e-3  # F is within 0.1 % of its least
-
 
 @stage
 def least(seed, dataset, domain, points):
@@ -66,28 +64,11 @@ def search(seed, dataset, decrease, domain, start, first, exact, iterations):
     return hoag.descend(*rows(dataset, seed), decrease, domain, start, first, exact, iterations)
 
 
-def judged(truth, run):
-    """The excess of F at each step, work so far, and work until F is near its least: first, and for good."""
-    u, gradients, products = np.array(run["path"]).T
-    excess = np.interp(u, truth["u"], truth["F"]) / truth["least"] - 1.0
-    work, near = gradients + products, excess <= NEAR
-    stays = np.logical_and.accumulate(near[::-1])[::-1]
-    return {
-        "excess": excess,
-        "work": work,
-        "whole": work[-1],
-        "until": float(work[near.argmax()]) if near.any() else np.inf,
-        "for good": float(work[stays.argmax()]) if stays.any() else np.inf,
-        "gradients": gradients,
-        "distance": abs(u[-1] - truth["best"]),
-    }
-
-
 @quantities
 def summary(seed, least, search, grid_search, derivative):
     """For each seed; `of` gives an array with an entry for each data set."""
     sets, names = list(search), ("exact", "quadratic", "cubic", "exponential")
-    found = {(d, name): judged(least[d], search[d][name]) for d in sets for name in names}
+    found = {(d, name): hoag.judged(least[d], search[d][name]) for d in sets for name in names}
     errors = np.max(list(derivative.values()), axis=0)
     fits = [run for runs in (*search.values(), *grid_search.values()) for run in runs.values()]
 
@@ -125,7 +106,7 @@ def work(search, least, grid_search):
     for dataset, runs in search[seed].items():
         grid = grid_search[seed][dataset]
         for decrease, run in runs.items():
-            f = judged(least[seed][dataset], run)
+            f = hoag.judged(least[seed][dataset], run)
             made.append(
                 {
                     "data": dataset,
@@ -149,11 +130,11 @@ def curves(canvas, search, least, grid_search):
     name, runs = next(iter(search[seed].items()))
     axes = canvas.add_subplot()
     for decrease, run in runs.items():
-        f = judged(least[seed][name], run)
+        f = hoag.judged(least[seed][name], run)
         axes.plot(f["work"], np.maximum(f["excess"], 1e-8), ".-", label=decrease)
     work = grid_search[seed][name]["exact"]["gradients"]
     axes.axvline(work, color="grey", ls="--", label="20-point grid, exact")
-    axes.axhline(NEAR, color="grey", ls=":", label="0.1 %")
+    axes.axhline(hoag.NEAR, color="grey", ls=":", label="0.1 %")
     xlabel, ylabel = "inner gradients and Hessian products", "validation loss above its least, relative"
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log", title=name)
     axes.legend()
