@@ -1,10 +1,8 @@
 """Hypergradient descent (Baydin et al. 2018): softmax regression on MNIST, SGD, Nesterov's momentum and Adam."""
 
-from itertools import pairwise
-
 import numpy as np
-from kit import data, networks
-from kit.climbing import climb
+from kit.climbing import agreement
+from training import task
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage, table
@@ -12,53 +10,6 @@ from hypergrad.experiments import figure, quantities, stage, table
 BETA = {"sgd": 1e-3, "nesterov": 1e-3, "momentum": 1e-3, "adam": 1e-7}  # the paper's
 PUBLISHED = {"sgd": (0.3737, 0.2878), "nesterov": (0.2846, 0.2719), "adam": (0.2719, 0.2723)}
 NAMES = {"sgd": "SGD", "nesterov": "SGD, Nesterov", "adam": "Adam", "momentum": "SGD, momentum"}
-
-
-def optimizer(rule):
-    """Of the inner problem; its learning rate is a hyperparameter."""
-    return {
-        "sgd": hg.optim.SGD("lr"),
-        "momentum": hg.optim.Momentum("lr", momentum=0.9),
-        "nesterov": hg.optim.Nesterov("lr", momentum=0.9),
-        "adam": hg.optim.Adam("lr"),
-    }[rule]
-
-
-def start(*sizes):
-    """First weights and biases, uniform in +-1/sqrt(inputs)."""
-
-    def layer(p, q, rng):
-        return {"w": rng.uniform(-1, 1, (p, q)) / p**0.5, "b": rng.uniform(-1, 1, q) / p**0.5}
-
-    return lambda hparams, rng: {
-        f"layer{n}": layer(p, q, rng) for n, (p, q) in enumerate(pairwise(sizes), start=1)
-    }
-
-
-def loss(params, part, l2):
-    """Cross-entropy and l2/2 |w|^2, here rather than in the optimiser, so that the hypergradient sees it as theirs."""
-    squares = sum(np.sum(leaf**2) for layer in params.values() for leaf in layer.values())
-    return networks.cross_entropy(params, part) + 0.5 * l2 * squares
-
-
-def task(seed, rule, rows, batch, epochs, l2, hidden=()):
-    """The problem, the training set and the rows of each step; pixels as the paper scales them."""
-    train, valid = ({**part, "x": (part["x"] - 0.1307) / 0.3081} for part in data.mnist(seed, *rows))
-    rng, steps = np.random.default_rng([seed, 1]), rows[0] // batch
-    batches = np.concatenate(
-        [rng.permutation(rows[0])[: steps * batch].reshape(steps, batch) for _ in range(epochs)]
-    )
-    problem = hg.BilevelProblem(
-        init=start(784, *hidden, 10),
-        inner_loss=lambda params, hparams, part: loss(params, part, l2),
-        outer_loss=lambda params, hparams, part: networks.cross_entropy(params, part),
-        train=train,
-        valid=valid,
-        optimizer=optimizer(rule),
-        steps=len(batches),
-        batches=batches,
-    )
-    return problem, train, batches
 
 
 @stage
@@ -86,15 +37,13 @@ def learned(seed, rule, rows, batch, epochs, l2, starts):
 @stage
 def by_hand(seed, rule, rows, batch, epochs, l2, theirs):
     """Largest relative distance of learning rates and losses from those by hand in NumPy; also with a hidden layer."""
-    found = {"lr": 0.0, "loss": 0.0}
+    found = []
     for hidden, length in (((), epochs), ((20,), 1)):
         problem, train, batches = task(seed, rule, rows, batch, length, l2, hidden)
         ours = hg.online.adapt(problem, {"lr": theirs}, hg.online.HypergradientDescent(BETA[rule]), seed=seed)
         first = hg.train(problem, {"lr": 0.0}, seed=seed).params
-        _, trace, losses = climb(first, train, batches, (theirs, BETA[rule]), rule, l2=l2)
-        for name, a, b in (("lr", ours.trace["lr"], trace), ("loss", ours.curve, losses)):
-            found[name] = max(found[name], float(np.max(np.abs(a - b) / np.abs(b))))
-    return found
+        found.append(agreement(ours, first, train, batches, (theirs, BETA[rule]), rule, l2=l2))
+    return {key: max(each[key] for each in found) for key in found[0]}
 
 
 @quantities
@@ -103,10 +52,8 @@ def summary(seed, fixed, learned, by_hand, starts, theirs):
     at = starts.index(theirs)
     found = {}
     for rule in ("sgd", "nesterov", "adam"):
-        found[f"{rule}_plain"], found[f"{rule}_hd"] = (
-            fixed[rule]["theirs"],
-            float(learned[rule]["losses"][at]),
-        )
+        found[f"{rule}_plain"] = fixed[rule]["theirs"]
+        found[f"{rule}_hd"] = float(learned[rule]["losses"][at])
         found[f"{rule}_gain"] = found[f"{rule}_hd"] / found[f"{rule}_plain"]
         best = fixed[rule]["losses"].min()
         found[f"{rule}_over_grid"] = float(learned[rule]["losses"].max() / best)
@@ -143,13 +90,10 @@ def rates(canvas, fixed, learned, starts):
     axes, seed = canvas.add_subplot(), min(learned)
     for lr, trace in zip(starts, learned[seed]["sgd"]["traces"], strict=True):
         axes.plot(np.arange(1, len(trace) + 1), trace, label=f"from {lr:g}", alpha=0.8)
-    best = fixed[seed]["sgd"]
-    axes.axhline(
-        best["rates"][best["losses"].argmin()], color="0.4", ls="--", label="best fixed rate of a grid"
-    )
-    axes.set(
-        xlabel="training step", ylabel="learning rate", title="SGD with hypergradient descent, β = 0.001"
-    )
+    rate = fixed[seed]["sgd"]["rates"][fixed[seed]["sgd"]["losses"].argmin()]
+    axes.axhline(rate, color="0.4", ls="--", label="best fixed rate of a grid")
+    axes.set(xlabel="training step", ylabel="learning rate")
+    axes.set_title("SGD with hypergradient descent, β = 0.001")
     axes.set_xscale("log")
     axes.legend()
 

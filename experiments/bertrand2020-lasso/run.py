@@ -4,11 +4,8 @@ The penalty of the lasso with the least cross-validated error: by its derivative
 are judged by exact fits (`kit.sparse`) on the same folds.
 """
 
-import warnings
-
 import numpy as np
-from kit import sparse
-from sklearn.exceptions import ConvergenceWarning
+from kit import sparse, timing
 from sklearn.linear_model import LassoCV
 
 import hypergrad as hg
@@ -18,11 +15,7 @@ from hypergrad.tasks import ElasticNetCriterion, find_penalty
 
 def peer(x, y, cv):
     """LassoCV with its defaults: 100 alphas, tolerance 1e-4."""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # coordinate descent on small penalties warns of its gap
-        return LassoCV(cv=cv).fit(x, y)
+    return sparse.fitted(LassoCV(cv=cv), x, y)
 
 
 @stage
@@ -32,13 +25,15 @@ def searched(seed, dataset, rows, features):
     cv = sparse.folds(seed)
     splits = list(cv.split(x))
     found, grid = find_penalty(ElasticNetCriterion(x, y, cv)), peer(x, y, cv)
+    theirs = float(grid.alpha_)
     return {
-        "alpha": found.alpha,
+        "ours": [found.alpha],
         "value": float(np.mean(sparse.errors(x, y, splits, found.alpha)[0])),
-        "grid_alpha": float(grid.alpha_),
-        "grid_value": float(np.mean(sparse.errors(x, y, splits, float(grid.alpha_))[0])),
+        "theirs": [theirs],
+        "grid_value": float(np.mean(sparse.errors(x, y, splits, theirs)[0])),
         "tried": [[e.alpha, e.value] for e in found.evaluations],
         "grid": np.stack([grid.alphas_, grid.mse_path_.mean(axis=1)], axis=1),
+        "grid_points": len(grid.alphas_),
     }
 
 
@@ -49,11 +44,9 @@ def derivatives(seed, dataset, rows, features, fractions, steps):
     splits = list(sparse.folds(seed).split(x))
     criterion, found = ElasticNetCriterion(x, y, splits), []
     task = sparse.problem(x, y, *splits[0], hg.optim.L1("alpha"), steps)
+    around = lambda a: [(lambda t: sparse.errors(x, y, splits, a + t), 1e-5 * a)]
     for fraction in fractions:
-        alpha, same = fraction * criterion.alpha_max(), False
-        while not same:  # a kink lies within the differences: a little further up
-            alpha *= 1.0003
-            by, same = sparse.slope(lambda t, a=alpha: sparse.errors(x, y, splits, a + t), 1e-5 * alpha)
+        alpha, (by,) = sparse.off_kinks(fraction * criterion.alpha_max(), around)
         ours = criterion.evaluate(alpha).by_alpha
         trained = hg.hypergradient(task, {"alpha": alpha}, hg.Implicit(), curve=0)
         first = float(sparse.errors(x, y, splits[:1], alpha)[0][0])
@@ -81,7 +74,7 @@ def times(rows, features, repeats):
         "hypergrad": lambda: find_penalty(ElasticNetCriterion(x, y, cv)),
         "LassoCV": lambda: peer(x, y, cv),
     }
-    return sparse.taking_turns(sides, repeats)
+    return timing.taking_turns(sides, repeats)
 
 
 @quantities
@@ -105,24 +98,7 @@ def speed(times):
 @table
 def penalties(searched, times):
     """What both found; seconds of processor time, for the simulated data of seed 42."""
-    made = []
-    for seed, sets in searched.items():
-        for name, f in sets.items():
-            timed = name == "simulated" and seed == 42
-            for side, alpha, value, points in (
-                ("hypergrad", f["alpha"], f["value"], len(f["tried"])),
-                ("LassoCV", f["grid_alpha"], f["grid_value"], len(f["grid"])),
-            ):
-                seconds = f"{np.median(times[side]):.2f}" if timed else ""
-                row = {
-                    "seed": seed,
-                    "data": name,
-                    "by": side,
-                    "alpha": f"{alpha:.4f}",
-                    "CV-MSE": f"{value:.3f}",
-                }
-                made.append(row | {"points": points, "seconds": seconds})
-    return made
+    return sparse.compared(searched, times, "LassoCV", lambda alpha: {"alpha": f"{alpha:.4f}"})
 
 
 @figure
@@ -130,14 +106,10 @@ def path(canvas, searched):
     """The cross-validated error against alpha: the grid, and the points that the search tried."""
     axes = canvas.add_subplot()
     found = next(iter(searched.values()))["simulated"]
-    largest = found["grid"][:, 0].max()
-    axes.plot(
-        found["grid"][:, 0] / largest, found["grid"][:, 1], ".-", color="grey", label="LassoCV, 100 alphas"
-    )
-    tried = np.array(found["tried"])
-    order = axes.scatter(
-        tried[:, 0] / largest, tried[:, 1], c=np.arange(len(tried)) + 1, zorder=3, label="hypergrad"
-    )
+    grid, tried = found["grid"], np.array(found["tried"])
+    largest, number = grid[:, 0].max(), np.arange(len(tried)) + 1
+    axes.plot(grid[:, 0] / largest, grid[:, 1], ".-", color="grey", label="LassoCV, 100 alphas")
+    order = axes.scatter(tried[:, 0] / largest, tried[:, 1], c=number, zorder=3, label="hypergrad")
     canvas.colorbar(order, label="order in which the search tried them")
     axes.set(xlabel="alpha / alpha_max", ylabel="mean squared error, 5 folds", xscale="log", yscale="log")
     axes.legend()

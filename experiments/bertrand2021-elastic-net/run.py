@@ -4,11 +4,10 @@ Both penalties of the elastic net with the least cross-validated error: by its d
 ElasticNetCV. Both are judged by exact fits (`kit.sparse`) on the same folds.
 """
 
-import warnings
+from functools import partial
 
 import numpy as np
-from kit import sparse
-from sklearn.exceptions import ConvergenceWarning
+from kit import sparse, timing
 from sklearn.linear_model import ElasticNetCV
 
 import hypergrad as hg
@@ -18,11 +17,7 @@ from hypergrad.tasks import ElasticNetCriterion, find_penalty
 
 def peer(x, y, cv, ratios):
     """ElasticNetCV with its defaults: 100 alphas for each l1_ratio, tolerance 1e-4."""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # coordinate descent on small penalties warns of its gap
-        return ElasticNetCV(cv=cv, l1_ratio=ratios).fit(x, y)
+    return sparse.fitted(ElasticNetCV(cv=cv, l1_ratio=ratios), x, y)
 
 
 def pair(alpha, ratio):
@@ -48,12 +43,6 @@ def searched(seed, dataset, rows, features, ratios):
     }
 
 
-def smooth(f, scale):
-    """The derivative of f at 0 by central differences; None where the support changes between them."""
-    by, same = sparse.slope(f, 1e-4 * scale)
-    return by if same else None
-
-
 @stage
 def derivatives(seed, dataset, rows, features, places, steps):
     """Errors of the criterion's derivatives, and of the first fold's derivatives and error through FISTA."""
@@ -61,22 +50,24 @@ def derivatives(seed, dataset, rows, features, places, steps):
     splits = list(sparse.folds(seed).split(x))
     criterion, found = ElasticNetCriterion(x, y, splits), []
     task = sparse.problem(x, y, *splits[0], hg.optim.ElasticNet("a1", "a2"), steps)
+
+    def around(alpha, ratio):
+        a1, a2 = pair(alpha, ratio)
+        return [
+            (lambda t: sparse.errors(x, y, splits, a1 + t, a2), 1e-4 * a1),
+            (lambda t: sparse.errors(x, y, splits, a1, a2 + t), 1e-4 * a2),
+        ]
+
     for fraction, ratio in places:
-        alpha, by = fraction * criterion.alpha_max(ratio), [None]
-        while any(part is None for part in by):  # a kink lies within the differences: a little further up
-            alpha *= 1.0003
-            a1, a2 = pair(alpha, ratio)
-            by = [
-                smooth(lambda t, a=a1, b=a2: sparse.errors(x, y, splits, a + t, b), a1),
-                smooth(lambda t, a=a1, b=a2: sparse.errors(x, y, splits, a, b + t), a2),
-            ]
-        by_a1, by_a2 = np.array(by).mean(axis=1)
+        alpha, by = sparse.off_kinks(fraction * criterion.alpha_max(ratio), partial(around, ratio=ratio))
+        a1, a2 = pair(alpha, ratio)
+        by_a1, by_a2 = by.mean(axis=1)
         by_hand = np.array([ratio * by_a1 + (1.0 - ratio) * by_a2, alpha * (by_a1 - by_a2)])
         ours = criterion.evaluate(alpha, ratio)
         trained = hg.hypergradient(task, {"a1": a1, "a2": a2}, hg.Implicit(), curve=0)
         engine = [trained.hypergradient["a1"], trained.hypergradient["a2"]]
         first = float(sparse.errors(x, y, splits[:1], a1, a2)[0][0])
-        pairs = (([ours.by_alpha, ours.by_l1_ratio], by_hand), (engine, np.array(by)[:, 0]))
+        pairs = (([ours.by_alpha, ours.by_l1_ratio], by_hand), (engine, by[:, 0]))
         apart = [np.max(np.abs(a - b)) / np.max(np.abs(b)) for a, b in pairs]
         found.append([*apart, abs(trained.value / first - 1.0)])
     return np.max(found, axis=0)
@@ -91,7 +82,7 @@ def times(rows, features, ratios, repeats):
         "hypergrad": lambda: find_penalty(ElasticNetCriterion(x, y, cv), None),
         "ElasticNetCV": lambda: peer(x, y, cv, ratios),
     }
-    return sparse.taking_turns(sides, repeats)
+    return timing.taking_turns(sides, repeats)
 
 
 @quantities
@@ -109,24 +100,8 @@ def single(times):
 @table
 def penalties(searched, times):
     """What both found; seconds of processor time, for the simulated data of seed 42."""
-    made = []
-    for seed, sets in searched.items():
-        for name, f in sets.items():
-            timed = name == "simulated" and seed == 42
-            for side, (alpha, ratio), value, points in (
-                ("hypergrad", f["ours"], f["value"], len(f["tried"])),
-                ("ElasticNetCV", f["theirs"], f["grid_value"], f["grid_points"]),
-            ):
-                row = {
-                    "seed": seed,
-                    "data": name,
-                    "by": side,
-                    "alpha": f"{alpha:.4f}",
-                    "l1_ratio": f"{ratio:.3f}",
-                }
-                seconds = f"{np.median(times[side]):.2f}" if timed else ""
-                made.append(row | {"CV-MSE": f"{value:.3f}", "points": points, "seconds": seconds})
-    return made
+    shown = lambda alpha, ratio: {"alpha": f"{alpha:.4f}", "l1_ratio": f"{ratio:.3f}"}
+    return sparse.compared(searched, times, "ElasticNetCV", shown)
 
 
 @figure

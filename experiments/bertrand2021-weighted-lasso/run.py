@@ -1,7 +1,6 @@
 """Bertrand et al. (2020, 2021): the weighted lasso, whose penalties, one a feature, are learned on validation rows.
 
-Notation: w = argmin 1/2n |y - X w|^2 + sum_j a_j |w_j|, solved without an intercept; F(a) = mean squared error of w on
-the validation rows; S the support of w, s its signs.
+Notation as in weighted.py: weights w, penalties a_j.
 """
 
 import itertools
@@ -9,62 +8,10 @@ import itertools
 import numpy as np
 from kit import sparse
 from kit.outer import adam
+from weighted import by_all_weights, closed_form, error, exact, problem, sample
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage
-
-
-def sample(seed, features, rows, informative, snr, correlation):
-    """Parts of rows with correlated features of which a few matter: ([{"x", "y"}, ...], w*)."""
-    rng, total = np.random.default_rng([seed, 5]), sum(rows)
-    x = rng.standard_normal((total, features))
-    for j in range(1, features):  # corr(x_i, x_j) = correlation^|i - j|
-        x[:, j] = correlation * x[:, j - 1] + np.sqrt(1.0 - correlation**2) * x[:, j]
-    truth = np.zeros(features)
-    truth[rng.choice(features, informative, replace=False)] = 1.0
-    signal, noise = x @ truth, rng.standard_normal(total)
-    y = signal + noise * np.linalg.norm(signal) / (np.linalg.norm(noise) * snr)
-    cuts = np.cumsum(rows)[:-1]
-    return [{"x": a, "y": b} for a, b in zip(np.split(x, cuts), np.split(y, cuts), strict=True)], truth
-
-
-def error(w, data):
-    """Mean squared error."""
-    return float(np.mean((data["x"] @ w - data["y"]) ** 2))
-
-
-def exact(train, penalties):
-    """The minimiser, solved without hypergrad: a lasso on x_j / a_j."""
-    return sparse.weights(train["x"] / penalties, train["y"], 1.0) / penalties
-
-
-def closed_form(train, valid, penalties):
-    """dF/da_j = -2/m (X_v w - y_v)^T X_v,S K^-1 e_j s_j on the support, K = X_S^T X_S / n; 0 elsewhere."""
-    w, found = exact(train, penalties), np.zeros(len(penalties))
-    on = w != 0.0
-    part = train["x"][:, on]
-    pull = 2.0 * valid["x"][:, on].T @ (valid["x"] @ w - valid["y"]) / len(valid["y"])
-    found[on] = -np.sign(w[on]) * np.linalg.solve(part.T @ part / len(part), pull)
-    return found
-
-
-def problem(train, valid, steps):
-    """Training by FISTA from zero."""
-
-    def error_of(params, data):
-        return np.mean((params["w"] @ data["x"].T - data["y"]) ** 2)
-
-    return hg.BilevelProblem(
-        init=lambda hparams, rng: {"w": np.zeros(train["x"].shape[1])},
-        inner_loss=lambda params, hparams, batch: 0.5 * error_of(params, batch),
-        outer_loss=lambda params, hparams, data: error_of(params, data),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.FISTA(
-            lr=len(train["y"]) / np.linalg.norm(train["x"], 2) ** 2, penalty=hg.optim.L1("a")
-        ),
-        steps=steps,
-    )
 
 
 def apart(a, b):
@@ -77,9 +24,10 @@ def learned(seed, features, train, valid, test, informative, snr, correlation, o
     """The lasso with the best penalty of 100, then Adam from there on the logarithms of all penalties."""
     parts, truth = sample(seed, features, (train, valid, test), informative, snr, correlation)
     top = np.max(np.abs(parts[0]["x"].T @ parts[0]["y"])) / train
-    grid = [sparse.weights(parts[0]["x"], parts[0]["y"], a) for a in top * np.geomspace(0.99, 1e-2, 100)]
+    penalties = top * np.geomspace(0.99, 1e-2, 100)
+    grid = [sparse.weights(parts[0]["x"], parts[0]["y"], a) for a in penalties]
     choice = int(np.argmin([error(w, parts[1]) for w in grid]))
-    start = np.full(features, np.log(top * np.geomspace(0.99, 1e-2, 100)[choice]))
+    start = np.full(features, np.log(penalties[choice]))
     task, errors = problem(*parts[:2], steps), []
 
     def value_and_gradient(u, step):
@@ -112,17 +60,7 @@ def modes(seed, small, small_steps, informative, snr, correlation):
     methods = {"forward": hg.Forward(), "reverse": hg.Reverse(), "restricted": hg.Implicit()}
     results = {name: hg.hypergradient(task, {"a": penalties}, m, curve=0) for name, m in methods.items()}
     found = {name: result.hypergradient["a"] for name, result in results.items()}
-    eta = count / np.linalg.norm(train["x"], 2) ** 2
-
-    def step(w, a):
-        v = w - eta * (w @ train["x"].T - train["y"]) @ train["x"] / count
-        return np.where(np.abs(v) > eta * a, v - eta * a * np.sign(v), 0.0)
-
-    # the implicit function theorem with all weights, zeros included: q = (I - step_w)^-T F_w, dF/da = step_a^T q
-    w = results["restricted"].params["w"]
-    slope = hg.grad(lambda w: np.mean((w @ valid["x"].T - valid["y"]) ** 2))(w)
-    q = np.linalg.solve(np.eye(features) - hg.jacobian(step)(w, penalties).T, slope)
-    found["implicit"] = hg.vjp(lambda a: step(w, a), penalties)[1](q)[0]
+    found["implicit"] = by_all_weights(train, valid, penalties, results["restricted"].params["w"])
     truth = closed_form(train, valid, penalties)
     pairs = itertools.combinations(found.values(), 2)
     return {
@@ -140,10 +78,8 @@ def summary(seed, learned, modes):
         for name in ("valid", "test", "estimation"):
             found[f"{name}_ratio_{valid}"] = weighted[name] / lasso[name]
         found[f"better_{valid}"] = weighted["test"] < lasso["test"]
-        found[f"lasso_support_{valid}"], found[f"weighted_support_{valid}"] = (
-            lasso["support"],
-            weighted["support"],
-        )
+        found[f"lasso_support_{valid}"] = lasso["support"]
+        found[f"weighted_support_{valid}"] = weighted["support"]
     return found | {
         "modes_apart": modes["apart"],
         "modes_error": modes["error"],

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 from kit import data, networks
-from kit.climbing import climb
+from kit.climbing import agreement
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage, table
@@ -16,20 +16,9 @@ OPTIMIZERS = {"sgd": hg.optim.SGD("lr"), "momentum": hg.optim.Momentum("lr", mom
 def task(seed, rows, batch, epochs, hidden, rule="sgd"):
     """The problem, the training set and the rows of each step."""
     train, test = data.mnist(seed, *rows)
-    rng, steps = np.random.default_rng([seed, 1]), rows[0] // batch
-    batches = np.concatenate(
-        [rng.permutation(rows[0])[: steps * batch].reshape(steps, batch) for _ in range(epochs)]
-    )
-    problem = hg.BilevelProblem(
-        init=lambda hparams, rng: networks.dense((784, hidden, 10), rng),
-        inner_loss=lambda params, hparams, part: networks.cross_entropy(params, part),
-        outer_loss=lambda params, hparams, part: networks.cross_entropy(params, part),
-        train=train,
-        valid=test,
-        optimizer=OPTIMIZERS[rule],
-        steps=len(batches),
-        batches=batches,
-    )
+    batches = data.epochs(seed, rows[0], batch, epochs * (rows[0] // batch))
+    start = lambda hparams, rng: networks.dense((784, hidden, 10), rng)
+    problem = networks.problem(start, train, test, OPTIMIZERS[rule], len(batches), batches=batches)
     return problem, train, batches
 
 
@@ -59,16 +48,14 @@ def towers(seed, level, rows, batch, epochs, hidden, exponents):
 @stage
 def by_hand(seed, rows, batch, hidden):
     """Largest relative distance of learning rates and losses of one epoch from those by hand in NumPy."""
-    found = {"lr": 0.0, "loss": 0.0}
+    found = []
     for rule, level in (("sgd", 1), ("sgd", 2), ("sgd", 3), ("momentum", 2)):
         problem, train, batches = task(seed, rows, batch, 1, hidden, rule)
         start = hg.train(problem, {"lr": 0.0}, seed=seed).params
         tower = hg.online.Tower(optimizers=(hg.optim.SGD(0.01),) * level)
         run = hg.online.adapt(problem, {"lr": 0.01}, tower, seed=seed)
-        _, trace, losses = climb(start, train, batches, (0.01,) * (level + 1), rule)
-        for name, a, b in (("lr", run.trace["lr"], trace), ("loss", run.curve, losses)):
-            found[name] = max(found[name], float(np.max(np.abs(a - b) / np.abs(b))))
-    return found
+        found.append(agreement(run, start, train, batches, (0.01,) * (level + 1), rule))
+    return {key: max(each[key] for each in found) for key in found[0]}
 
 
 @quantities

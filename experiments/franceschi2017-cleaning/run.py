@@ -12,7 +12,7 @@ PAPER_CLEANER = {0.2: (90.07, 0.9137), 0.3: (90.06, 0.9244), 0.4: (90.00, 0.9211
 
 def noisy_digits(seed, rows, wrong_share):
     """MNIST at 14 x 14 pixels with wrong training labels."""
-    parts = [cleaning.halved(part) for part in data.mnist(seed, *rows)]
+    parts = [data.halved(part) for part in data.mnist(seed, *rows)]
     return cleaning.noisy(parts, wrong_share, seed)
 
 

@@ -1,10 +1,9 @@
 """Cost of forward and reverse mode (Franceschi et al. 2017): time and memory by hyperparameters and by steps."""
 
-import time
-
 import numpy as np
-from kit import data, networks, reference
+from kit import reference, timing
 from matplotlib.ticker import LogLocator, NullLocator
+from network import by_hand, point, problem
 
 import hypergrad as hg
 from hypergrad import tree
@@ -12,42 +11,6 @@ from hypergrad.experiments import figure, quantities, stage, table
 from hypergrad.hypergradients.prepare import unrolled
 
 METHODS = {"forward": hg.Forward(), "reverse": hg.Reverse()}
-SIZES = (64, 12, 10)
-
-
-def groups(count):
-    """The penalty that each weight of the first layer has: they take turns."""
-    return np.arange(SIZES[0] * SIZES[1]).reshape(SIZES[:2]) % count
-
-
-def problem(seed, rows, count, steps, lr, momentum):
-    """A tanh network on the digits by momentum, with the logarithms of `count` penalties on its first weights."""
-    train, valid = data.digits(seed, *rows)
-    turns = groups(count)
-
-    def inner_loss(params, hparams, batch):
-        penalty = np.sum(np.exp(hparams["log_l2"])[turns] * params["layer1"]["w"] ** 2)
-        return networks.cross_entropy(params, batch) + 0.5 * penalty
-
-    return hg.BilevelProblem(
-        init=lambda hparams, rng: begin(seed),
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, batch: networks.cross_entropy(params, batch),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr=lr, momentum=momentum),
-        steps=steps,
-    )
-
-
-def begin(seed):
-    """The parameters before training."""
-    return networks.dense(SIZES, np.random.default_rng([seed, 2]))
-
-
-def point(seed, count):
-    """The logarithms of the penalties."""
-    return {"log_l2": np.random.default_rng([seed, 3]).uniform(-5.0, -2.0, count)}
 
 
 def line(x, y):
@@ -84,25 +47,12 @@ def counted(seed, rows, counts, lengths, lr, momentum):
 @stage
 def checked(seed, rows, counts, lengths, lr, momentum):
     """The largest problem against training written by hand."""
-    count, steps = counts[-1], lengths[-1]
-    task, h = problem(seed, rows, count, steps, lr, momentum), point(seed, count)
-    train, valid = data.digits(seed, *rows)
-    batches = np.broadcast_to(np.arange(rows[0]), (steps, rows[0]))
-
-    def by_hand(h):
-        l2 = np.exp(h["log_l2"])[groups(count)]
-        params = reference.momentum_training(
-            begin(seed),
-            train,
-            batches,
-            lambda t, name: lr,
-            lambda t, name: momentum,
-            lambda name, leaf: l2 if (name, leaf) == ("layer1", "w") else 0.0,
-        )
-        return reference.loss(params, valid["x"], valid["y"])
-
+    setting = (seed, rows, counts[-1], lengths[-1], lr, momentum)
+    task, h = problem(*setting), point(seed, counts[-1])
     found = [hg.hypergradient(task, h, method=method) for method in METHODS.values()]
-    errors = [reference.agreement(r.hypergradient, r.value, by_hand, h, seed) for r in found]
+    errors = [
+        reference.agreement(r.hypergradient, r.value, lambda h: by_hand(h, *setting), h, seed) for r in found
+    ]
     return {key: max(error[key] for error in errors) for key in errors[0]}
 
 
@@ -112,12 +62,8 @@ def measured(rows, counts, lengths, lr, momentum, repeats):
 
     def seconds(method, count):
         task, h = problem(0, rows, count, lengths[-1], lr, momentum), point(0, count)
-        found = []
-        for _ in range(repeats + 1):  # the first also compiles
-            began = time.process_time()
-            hg.hypergradient(task, h, method=method)
-            found.append(time.process_time() - began)
-        return min(found[1:])
+        call = lambda: hg.hypergradient(task, h, method=method)
+        return timing.fastest(call, repeats + 1)[0]  # the first also compiles
 
     return {name: [seconds(method, count) for count in counts] for name, method in METHODS.items()}
 

@@ -15,20 +15,18 @@ def made(seed, rate, sizes, hidden, batch, steps, momentum):
     """A tanh network with a penalty for each unit: exp(log_l2) times the sum of squares of its outgoing weights."""
     train, valid, test = data.mnist(seed, *sizes)
 
-    def inner_loss(params, hparams, rows):
-        penalty = sum(np.sum(np.exp(hparams[name]) * layer["w"] ** 2) for name, layer in params.items())
-        return networks.cross_entropy(params, rows) + penalty
+    def penalty(params, hparams):
+        return sum(np.sum(np.exp(hparams[name]) * layer["w"] ** 2) for name, layer in params.items())
 
-    return hg.BilevelProblem(
-        init=lambda hparams, rng: start_params(seed, hidden),
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, rows: networks.cross_entropy(params, rows),
-        train=train,
-        valid=valid,
+    return networks.problem(
+        start_params(seed, hidden),
+        train,
+        valid,
+        hg.optim.Momentum(lr=rate * (1.0 - momentum), momentum=momentum),
+        steps,
+        penalty,
         test=test,
         metrics={"loss": lambda params, hparams, rows: networks.cross_entropy(params, rows)},
-        optimizer=hg.optim.Momentum(lr=rate * (1.0 - momentum), momentum=momentum),
-        steps=steps,
         batches=data.epochs(seed, sizes[0], batch, steps),
     )
 
@@ -41,12 +39,12 @@ def first(hidden, start):
 def by_hand(hparams, seed, rate, sizes, hidden, batch, steps, momentum):
     """The validation loss after the same training, written by hand."""
     train, valid, _ = data.mnist(seed, *sizes)
-    found = reference.momentum_training(
+    return reference.trained_loss(
         start_params(seed, hidden),
         train,
+        valid,
         data.epochs(seed, sizes[0], batch, steps),
-        lambda t, layer: rate * (1.0 - momentum),
-        lambda t, layer: momentum,
+        rate * (1.0 - momentum),
+        momentum,
         lambda layer, leaf: 2.0 * np.exp(hparams[layer]) if leaf == "w" else 0.0,
     )
-    return reference.loss(found, valid["x"], valid["y"])

@@ -1,9 +1,7 @@
 """DrMAD: reverse mode along a straight line in place of the path of training (Fu et al. 2016)."""
 
-import time
-
 import numpy as np
-from kit import outer, reference
+from kit import outer, reference, timing
 from network import by_hand, first, made
 
 import hypergrad as hg
@@ -46,11 +44,11 @@ def refined(seed, rate, sizes, hidden, batch, steps, momentum, start, knots):
     """Cosine with the exact hypergradient at the start, by the number of states that are kept."""
     problem, at = made(seed, rate, sizes, hidden, batch, steps, momentum), first(hidden, start)
     exact = hg.hypergradient(problem, at, seed=seed, curve=0).hypergradient
-    methods = [hg.DrMAD(knots=count) for count in [*knots, steps + 1]]
-    return [
-        cosine(exact, hg.hypergradient(problem, at, method=method, seed=seed, curve=0).hypergradient)
-        for method in methods
-    ]
+    found = []
+    for count in [*knots, steps + 1]:
+        result = hg.hypergradient(problem, at, method=hg.DrMAD(knots=count), seed=seed, curve=0)
+        found.append(cosine(exact, result.hypergradient))
+    return found
 
 
 @stage
@@ -58,9 +56,8 @@ def checked(seed, rate, sizes, hidden, batch, steps, momentum, searches):
     """The exact hypergradient, at the end of its search, against training written by hand."""
     setting, at = (seed, rate, sizes, hidden, batch, steps, momentum), searches["exact"]["hparams"]
     result = hg.hypergradient(made(*setting), at, seed=seed, curve=0)
-    return reference.agreement(
-        result.hypergradient, result.value, lambda point: by_hand(point, *setting), at, seed
-    )
+    hand = lambda point: by_hand(point, *setting)
+    return reference.agreement(result.hypergradient, result.value, hand, at, seed)
 
 
 @stage(alone=True)
@@ -71,12 +68,9 @@ def costs(sizes, hidden, batch, steps, momentum, start):
     methods = [hg.Reverse(), hg.Reverse(memory=int(1.25 * budget)), hg.Reversible(), hg.DrMAD()]
     found = {}
     for name, method in zip(["stored", "checkpointed", "reversible", "drmad"], methods, strict=True):
-        seconds = []
-        for _ in range(3):
-            began = time.process_time()
-            result = hg.hypergradient(problem, at, method=method, curve=0)
-            seconds.append(time.process_time() - began)
-        found[name] = {"seconds": min(seconds), "bytes": result.stats["bytes"], "method": str(method)}
+        call = lambda method=method: hg.hypergradient(problem, at, method=method, curve=0)
+        seconds, result = timing.fastest(call, 3)
+        found[name] = {"seconds": seconds, "bytes": result.stats["bytes"], "method": str(method)}
     return found
 
 
@@ -86,10 +80,10 @@ def summary(seed, searches, refined, checked):
     found = {}
     for rate, name in REGIMES.items():
         exact, drmad = searches[rate]["exact"], searches[rate]["drmad"]
+        gained, gainable = (of["test"][0] - of["test"][-1] for of in (drmad, exact))
         found |= {
             f"test_ratio_{name}": drmad["test"][-1] / exact["test"][-1],
-            f"gain_share_{name}": (drmad["test"][0] - drmad["test"][-1])
-            / (exact["test"][0] - exact["test"][-1]),
+            f"gain_share_{name}": gained / gainable,
             f"cosine_{name}": float(np.mean(drmad["cosines"])),
             f"first_cosine_{name}": drmad["cosines"][0],
             f"last_cosine_{name}": drmad["cosines"][-1],
@@ -134,12 +128,11 @@ def search(canvas, searches):
     losses, angles = canvas.subplots(1, 2)
     for number, each in enumerate(searches.values()):
         for (rate, name), colour in zip(REGIMES.items(), ("C0", "C1"), strict=True):
-            label = f"{name} (alpha = {rate:g})" if number == 0 else None
-            losses.plot(each[rate]["exact"]["test"], color=colour, label=label and f"exact, {name}")
-            losses.plot(
-                each[rate]["drmad"]["test"], color=colour, linestyle="--", label=label and f"DrMAD, {name}"
-            )
-            angles.plot(each[rate]["drmad"]["cosines"], color=colour, label=label)
+            for label, method, line in (("exact", "exact", "-"), ("DrMAD", "drmad", "--")):
+                once = None if number else f"{label}, {name}"
+                losses.plot(each[rate][method]["test"], color=colour, linestyle=line, label=once)
+            once = None if number else f"{name} (alpha = {rate:g})"
+            angles.plot(each[rate]["drmad"]["cosines"], color=colour, label=once)
     losses.set(xlabel="step on the penalties", ylabel="test cross-entropy (nats)")
     angles.set(xlabel="step on the penalties", ylabel="cosine of DrMAD's and the exact hypergradient")
     angles.axhline(0.0, color="0.7", linewidth=0.8)

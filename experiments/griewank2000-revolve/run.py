@@ -1,57 +1,15 @@
 """Griewank & Walther (2000), Algorithm 799: Revolve, eq. (4): forward steps and live states of checkpoint schedules.
 
-Notation: l steps are reversed, s states kept; t(l, s) = r l - C(s + r, s + 1), r least with C(s + r, s) >= l.
+Notation as in schedule.py: l steps are reversed, s states kept; t(l, s) is the least number of forward steps.
 """
-
-from math import comb
 
 import numpy as np
 from kit import networks, reference
 from kit.data import digits
+from schedule import formula, lengths, play, unlike_formula
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage, table
-from hypergrad.unroll.checkpoint import revolve
-
-
-def formula(steps, slots):
-    """t(l, s), written out."""
-    r = next(r for r in range(steps) if comb(slots + r, slots) >= steps)
-    return r * steps - comb(slots + r, slots + 1)
-
-
-def lengths(slots, longest, dense_below, every):
-    """The lengths l to try with s states: dense at first, then thinner, and next to each C(s + r, s)."""
-    reach = [comb(slots + r, slots) for r in range(longest)]
-    near = [n + d for n in reach if n <= longest for d in (-1, 0, 1)]
-    found = {*range(1, dense_below + 1), *range(dense_below, longest + 1, every), *near, longest}
-    return sorted(n for n in found if 1 <= n <= longest)
-
-
-def play(steps, slots):
-    """Follow a schedule: (steps run forward, most states alive at once); raises where it is no schedule."""
-    held, at, runs, alive, undone = {}, 0, 0, 0, steps
-    for action in revolve(steps, slots):
-        match action.kind:
-            case "store":
-                held[action.slot] = at
-                right = at == action.unit
-            case "restore":
-                at = held[action.slot]
-                right = at == action.unit
-            case "advance":
-                right = at == action.unit < action.stop
-                runs, at = runs + action.stop - action.unit, action.stop
-            case "reverse":
-                undone -= 1
-                right = at == action.unit == undone
-                at = None
-        if not right:
-            raise ValueError(f"l = {steps}, s = {slots}: {action} with state {at} at hand")
-        alive = max(alive, len(held) + 1)
-    if undone:
-        raise ValueError(f"l = {steps}, s = {slots}: {undone} steps are not reversed")
-    return runs, alive
 
 
 @stage
@@ -69,17 +27,8 @@ def schedules(slots, longest, dense_below, every):
 
 @stage
 def optima(longest):
-    """t(l, s) = min_j j + t(l - j, s - 1) + t(j, s) by dynamic programming for s <= 20: pairs unlike the formula."""
-    n = np.arange(longest + 1)
-    least, wrong = n * (n - 1) // 2, 0
-    for slots in range(1, 21):
-        if slots > 1:
-            above, least = least, np.zeros(longest + 1, int)
-            for steps in range(2, longest + 1):
-                j = n[1:steps]
-                least[steps] = np.min(j + above[steps - j] + least[1:steps])
-        wrong += sum(int(least[steps]) != formula(steps, slots) for steps in range(2, longest + 1))
-    return wrong
+    """Pairs (l <= longest, s <= 20) whose optimum by dynamic programming is not that of the formula."""
+    return unlike_formula(longest, 20)
 
 
 def problem(seed, length):
@@ -88,20 +37,12 @@ def problem(seed, length):
     start = networks.dense((64, 8, 10), np.random.default_rng([seed, 2]))
     batches = np.random.default_rng([seed, 1]).integers(0, 300, (length, 20))
 
-    def inner_loss(params, hparams, batch):
+    def penalty(params, hparams):
         squares = sum(np.sum(layer["w"] ** 2) for layer in params.values())
-        return networks.cross_entropy(params, batch) + 0.5 * hparams["l2"] * squares
+        return 0.5 * hparams["l2"] * squares
 
-    task = hg.BilevelProblem(
-        init=lambda hparams, rng: start,
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, batch: networks.cross_entropy(params, batch),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr=hg.optim.PerStep("lr"), momentum=hg.optim.PerStep("momentum")),
-        steps=length,
-        batches=batches,
-    )
+    optimizer = hg.optim.Momentum(lr=hg.optim.PerStep("lr"), momentum=hg.optim.PerStep("momentum"))
+    task = networks.problem(start, train, valid, optimizer, length, penalty, batches=batches)
     t = np.arange(length)
     hparams = {"lr": 0.05 + 0.02 * np.sin(t), "momentum": 0.7 + 0.1 * np.cos(t), "l2": 1e-3}
     return task, start, batches, hparams
@@ -124,15 +65,15 @@ def training(seed, length, kept, most_runs):
 
     def by_hand(h):
         """The validation loss of the training written in NumPy."""
-        params = reference.momentum_training(
+        return reference.trained_loss(
             start,
             task.train,
+            task.valid,
             batches,
-            lambda t, layer: h["lr"][t],
-            lambda t, layer: h["momentum"][t],
+            h["lr"],
+            h["momentum"],
             lambda layer, leaf: h["l2"] if leaf == "w" else 0.0,
         )
-        return reference.loss(params, task.valid["x"], task.valid["y"])
 
     apart = reference.agreement(whole.hypergradient, whole.value, by_hand, hparams, seed)
     return {"runs": runs, "whole": whole.stats["bytes"], "difference": difference, **apart}

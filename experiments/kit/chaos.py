@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 import hypergrad as hg
-from hypergrad import tree
 from hypergrad.unroll.batches import generator
 from kit import data, networks, reference
 
@@ -60,14 +59,8 @@ def agreement(task: hg.BilevelProblem, log_alpha: float, seed: int) -> dict[str,
     params = task.init({}, generator(seed, "init", 0))
 
     def by_hand(hparams: Any) -> float:
-        trained = reference.momentum_training(
-            tree.map(np.copy, params),
-            task.train,
-            task.batches.explicit,
-            lambda t, layer: hparams["lr"],
-            lambda t, layer: MOMENTUM,
-        )
-        return reference.loss(trained, task.train["x"], task.train["y"])
+        batches = task.batches.explicit
+        return reference.trained_loss(params, task.train, task.train, batches, hparams["lr"], MOMENTUM)
 
     hparams = {"lr": lr(log_alpha)}
     result = hg.hypergradient(task, hparams, seed=seed, curve=0)

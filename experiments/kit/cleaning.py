@@ -66,12 +66,6 @@ def noisy(parts: list[Rows], share: float, seed: int) -> Cleaning:
     return Cleaning({"x": train["x"], "y": np.where(wrong, other, train["y"])}, wrong, valid, test)
 
 
-def halved(rows: Rows) -> Rows:
-    """28 x 28 pixels averaged over 2 x 2 to 14 x 14."""
-    x = rows["x"].reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
-    return {**rows, "x": x.reshape(-1, 196)}
-
-
 def start(rows: Rows) -> networks.Params:
     """Softmax regression at zero."""
     return {"layer1": {"w": np.zeros((rows["x"].shape[1], CLASSES)), "b": np.zeros(CLASSES)}}
@@ -87,9 +81,7 @@ def fit(
 ) -> networks.Params:
     """Softmax regression after full-batch momentum from zero, written by hand."""
     batches = np.broadcast_to(np.arange(len(rows["y"])), (steps, len(rows["y"])))
-    return reference.momentum_training(
-        start(rows), rows, batches, lambda t, name: lr, lambda t, name: momentum, weights=weights
-    )
+    return reference.momentum_training(start(rows), rows, batches, lr, momentum, weights=weights)
 
 
 def project(weights: np.ndarray, radius: float) -> np.ndarray:

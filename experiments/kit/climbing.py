@@ -73,6 +73,17 @@ def climb(
     return _tree(params, names, w), trace, losses
 
 
+def agreement(run: Any, *given: Any, **options: Any) -> dict[str, float]:
+    """Largest relative distances of a run of `hg.online.adapt` from `climb`, whose arguments are given.
+
+    Returns:
+        ``lr``, of the learning rates of all steps, and ``loss``, of their losses.
+    """
+    _, trace, losses = climb(*given, **options)
+    pairs = {"lr": (run.trace["lr"], trace), "loss": (run.curve, losses)}
+    return {name: float(np.max(np.abs(a - b) / np.abs(b))) for name, (a, b) in pairs.items()}
+
+
 def _tree(like: Tree, names: list[tuple[str, str]], leaves: list[np.ndarray]) -> Tree:
     found: Tree = {layer: {} for layer in like}
     for (layer, leaf), value in zip(names, leaves, strict=True):

@@ -15,14 +15,15 @@ import numpy as np
 from hypergrad import tree
 
 Tree = Any
+Rate = float | np.ndarray | Callable[[int, str], float]  # of all steps, (T,) of each, or of (step, layer)
 
 
 def momentum_training(
     params: Tree,
     train: dict[str, np.ndarray],
     batches: np.ndarray,
-    lr: Callable[[int, str], float],
-    momentum: Callable[[int, str], float],
+    lr: Rate,
+    momentum: Rate,
     l2: Callable[[str, str], Any] = lambda layer, leaf: 0.0,
     weights: np.ndarray | None = None,
 ) -> Tree:
@@ -32,13 +33,13 @@ def momentum_training(
         params: ``{"layer1": {"w": (p, q), "b": (q,)}, ...}``, the start.
         train: ``{"x": (n, p), "y": (n,) labels or (n, K) targets}``.
         batches: (T, B) rows of each step.
-        lr: of (step, layer).
-        momentum: of (step, layer).
+        lr, momentum: a number, one for each step, or a function of (step, layer).
         l2: of (layer, leaf): a number or an array that broadcasts to it.
         weights: (n,), that of each row's cross-entropy; the mean is still over the number of rows. None: 1.
     """
     params = {name: {k: np.array(v, float) for k, v in layer.items()} for name, layer in params.items()}
     slots = {name: {k: np.zeros_like(v) for k, v in layer.items()} for name, layer in params.items()}
+    lr, momentum = _rate(lr), _rate(momentum)
     for t, rows in enumerate(batches):
         slopes = gradient(
             params, train["x"][rows], train["y"][rows], 1.0 if weights is None else weights[rows, None]
@@ -49,6 +50,20 @@ def momentum_training(
                 slots[name][k] = momentum(t, name) * slots[name][k] + slope
                 layer[k] = layer[k] - lr(t, name) * slots[name][k]
     return params
+
+
+def trained_loss(
+    params: Tree,
+    train: dict[str, np.ndarray],
+    valid: dict[str, np.ndarray],
+    batches: np.ndarray,
+    lr: Rate,
+    momentum: Rate,
+    l2: Callable[[str, str], Any] = lambda layer, leaf: 0.0,
+) -> float:
+    """The loss on validation rows after `momentum_training`."""
+    trained = momentum_training(params, train, batches, lr, momentum, l2)
+    return loss(trained, valid["x"], valid["y"])
 
 
 def gradient(params: Tree, x: np.ndarray, y: np.ndarray, weights: Any = 1.0) -> Tree:
@@ -97,6 +112,13 @@ def agreement(
         "value_error": abs(value - again) / abs(again),
         "slope_error": abs(ours - slope) / max(abs(slope), 1e-12),
     }
+
+
+def _rate(given: Rate) -> Callable[[int, str], float]:
+    if callable(given):
+        return given
+    steps = np.ndim(given) == 1
+    return lambda t, layer: given[t] if steps else given
 
 
 def _activations(params: Tree, x: np.ndarray) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ a1 = alpha l1_ratio, a2 = alpha (1 - l1_ratio).
 
 from __future__ import annotations
 
-import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -82,21 +82,53 @@ def slope(f: Callable[[float], tuple[Array, Any]], h: float) -> tuple[Array, boo
     return (8.0 * (up - down) - (up2 - down2)) / (12.0 * h), s0 == s1 == s2 == s3
 
 
-def problem(x: Array, y: Array, train: Array, valid: Array, penalty: Any, steps: int) -> hg.BilevelProblem:
-    """One fold, trained by FISTA from zero; `penalty` of hg.optim on ``{"w": (p,)}``."""
-    xt, yt, xv, yv = centred(x, y, train, valid)
-    lipschitz = np.linalg.norm(xt, 2) ** 2 / len(yt)
+def off_kinks(alpha: float, functions: Callable[[float], Iterable[Any]]) -> tuple[float, Array]:
+    """A penalty a little further up, so that no kink lies within the differences, and the slopes there.
+
+    Args:
+        alpha: the penalty.
+        functions: of the penalty: pairs of f and h for `slope`.
+    """
+    while True:
+        alpha *= 1.0003
+        slopes, same = zip(*(slope(f, h) for f, h in functions(alpha)), strict=True)
+        if all(same):
+            return alpha, np.array(slopes)
+
+
+def fista(
+    train: dict[str, Array], valid: dict[str, Array], penalty: Any, steps: int, lr: float
+) -> hg.BilevelProblem:
+    """Training by FISTA from zero, judged by the mean squared error; `penalty` of hg.optim on ``{"w": (p,)}``."""
+
+    def error(params: Any, rows: Any) -> Any:
+        return np.mean((params["w"] @ rows["x"].T - rows["y"]) ** 2)
+
     return hg.BilevelProblem(
-        init=lambda hparams, rng: {"w": np.zeros(x.shape[1])},
-        inner_loss=lambda params, hparams, batch: (
-            0.5 * np.mean((params["w"] @ batch["x"].T - batch["y"]) ** 2)
-        ),
-        outer_loss=lambda params, hparams, batch: np.mean((params["w"] @ batch["x"].T - batch["y"]) ** 2),
-        train={"x": xt, "y": yt},
-        valid={"x": xv, "y": yv},
-        optimizer=hg.optim.FISTA(lr=1.0 / lipschitz, penalty=penalty),
+        init=lambda hparams, rng: {"w": np.zeros(train["x"].shape[1])},
+        inner_loss=lambda params, hparams, batch: 0.5 * error(params, batch),
+        outer_loss=lambda params, hparams, rows: error(params, rows),
+        train=train,
+        valid=valid,
+        optimizer=hg.optim.FISTA(lr=lr, penalty=penalty),
         steps=steps,
     )
+
+
+def problem(x: Array, y: Array, train: Array, valid: Array, penalty: Any, steps: int) -> hg.BilevelProblem:
+    """`fista` on one fold."""
+    xt, yt, xv, yv = centred(x, y, train, valid)
+    lipschitz = np.linalg.norm(xt, 2) ** 2 / len(yt)
+    return fista({"x": xt, "y": yt}, {"x": xv, "y": yv}, penalty, steps, 1.0 / lipschitz)
+
+
+def fitted(model: Any, x: Array, y: Array) -> Any:
+    """A model of scikit-learn after its fit, without coordinate descent's warnings of its gap on small penalties."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(x, y)
 
 
 def summary(searched: dict[str, Any], derivatives: dict[str, Any]) -> dict[str, float]:
@@ -118,14 +150,30 @@ def summary(searched: dict[str, Any], derivatives: dict[str, Any]) -> dict[str, 
     }
 
 
-def taking_turns(sides: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """CPU seconds of each side's calls, which alternate, after one call of each for imports and caches."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for side in sides.values():
-        side()
-    for _ in range(repeats):
-        for name, side in sides.items():
-            began = time.process_time()
-            side()
-            seconds[name].append(time.process_time() - began)
-    return seconds
+def compared(
+    searched: dict[int, dict[str, Any]],
+    times: dict[str, list[float]],
+    peer: str,
+    columns: Callable[..., dict[str, str]],
+) -> list[dict[str, Any]]:
+    """Rows of a table: what both sides found; seconds of processor time for the simulated data of seed 42.
+
+    Args:
+        searched: seed -> data set -> ``ours`` and ``theirs``, the penalties, the errors ``value`` and ``grid_value``
+            at them, ``tried``, our points, and ``grid_points``, the number of theirs.
+        times: of "hypergrad" and of the peer.
+        peer: its name.
+        columns: of penalties.
+    """
+    made = []
+    for seed, sets in searched.items():
+        for name, f in sets.items():
+            timed = name == "simulated" and seed == 42
+            for side, penalties, value, points in (
+                ("hypergrad", f["ours"], f["value"], len(f["tried"])),
+                (peer, f["theirs"], f["grid_value"], f["grid_points"]),
+            ):
+                row = {"seed": seed, "data": name, "by": side, **columns(*penalties)}
+                seconds = f"{np.median(times[side]):.2f}" if timed else ""
+                made.append(row | {"CV-MSE": f"{value:.3f}", "points": points, "seconds": seconds})
+    return made

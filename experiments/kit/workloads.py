@@ -175,36 +175,32 @@ def _batches(rows: int, steps: int, size: int, rng: np.random.Generator) -> np.n
     return order.reshape(-1, size)[:steps]
 
 
-def softmax_digits() -> Workload:
-    """S1: softmax regression 64-10, T=1000, B=64; 1,002 hyperparameters."""
-    rng = np.random.default_rng(1)
+def _on_digits(
+    name: str, about: str, seed: int, sizes: tuple[int, ...], lr: float, log_l2: np.ndarray
+) -> Workload:
+    """A tanh network on the digits: T=1000, B=64, a learning rate a step."""
+    rng = np.random.default_rng(seed)
     train, valid = _digits(rng)
     return Workload(
-        name="S1",
-        about="softmax regression 64-10, digits",
+        name=name,
+        about=about,
         train=train,
         valid=valid,
-        params=_params((64, 10), rng),
-        hparams={"lr": np.full(1000, 0.1), "momentum": np.array(0.9), "log_l2": np.array(-6.0)},
+        params=_params(sizes, rng),
+        hparams={"lr": np.full(1000, lr), "momentum": np.array(0.9), "log_l2": log_l2},
         steps=1000,
         batches=_batches(1200, 1000, 64, rng),
     )
+
+
+def softmax_digits() -> Workload:
+    """S1: softmax regression 64-10, T=1000, B=64; 1,002 hyperparameters."""
+    return _on_digits("S1", "softmax regression 64-10, digits", 1, (64, 10), 0.1, np.array(-6.0))
 
 
 def network_digits() -> Workload:
     """S2: 64-64-10 tanh, T=1000, B=64; 1,003 hyperparameters."""
-    rng = np.random.default_rng(2)
-    train, valid = _digits(rng)
-    return Workload(
-        name="S2",
-        about="MLP 64-64-10 tanh, digits",
-        train=train,
-        valid=valid,
-        params=_params((64, 64, 10), rng),
-        hparams={"lr": np.full(1000, 0.05), "momentum": np.array(0.9), "log_l2": np.array([-6.0, -5.0])},
-        steps=1000,
-        batches=_batches(1200, 1000, 64, rng),
-    )
+    return _on_digits("S2", "MLP 64-64-10 tanh, digits", 2, (64, 64, 10), 0.05, np.array([-6.0, -5.0]))
 
 
 def deep_mnist() -> Workload:

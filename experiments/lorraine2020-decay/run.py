@@ -1,7 +1,7 @@
 """Overfitting 50 validation images with a weight decay for each weight (Lorraine et al. 2020)."""
 
 import numpy as np
-from kit import cleaning, data, networks, outer, reference
+from kit import data, networks, outer, reference
 
 import hypergrad as hg
 from hypergrad import tree
@@ -13,25 +13,17 @@ LEAST = 1e-6  # smallest weight decay
 def problem(begin, train, valid, steps, lr, momentum):
     """Training of a network with exp(h) as the penalty of each of its parameters."""
 
-    def inner_loss(params, hparams, batch):
+    def penalty(params, hparams):
         squares = tree.map(lambda h, p: np.sum(np.exp(h) * p**2), hparams, params)
-        return networks.cross_entropy(params, batch) + 0.5 * sum(tree.leaves(squares))
+        return 0.5 * sum(tree.leaves(squares))
 
-    return hg.BilevelProblem(
-        init=lambda hparams, rng: begin,
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, batch: networks.cross_entropy(params, batch),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr=lr, momentum=momentum),
-        steps=steps,
-    )
+    return networks.problem(begin, train, valid, hg.optim.Momentum(lr=lr, momentum=momentum), steps, penalty)
 
 
 @stage
 def learned(seed, hidden, rows, l2, l2_most, steps, lr, momentum, iterations, outer_lr):
     """Losses and errors after each step of Adam on the logarithms of the weight decays."""
-    train, valid, test = (cleaning.halved(part) for part in data.mnist(seed, *rows))
+    train, valid, test = (data.halved(part) for part in data.mnist(seed, *rows))
     sizes = (train["x"].shape[1], *([hidden] if hidden else []), 10)
     begin = networks.dense(sizes, np.random.default_rng([seed, 2]))
     task, trace = problem(begin, train, valid, steps, lr, momentum), []
@@ -56,15 +48,8 @@ def agreement(seed, task, h, begin, train, valid, steps, lr, momentum):
     batches = np.broadcast_to(np.arange(len(train["y"])), (steps, len(train["y"])))
 
     def by_hand(decays):
-        params = reference.momentum_training(
-            begin,
-            train,
-            batches,
-            lambda t, name: lr,
-            lambda t, name: momentum,
-            lambda name, leaf: decays[name][leaf],
-        )
-        return reference.loss(params, valid["x"], valid["y"])
+        strength = lambda name, leaf: decays[name][leaf]
+        return reference.trained_loss(begin, train, valid, batches, lr, momentum, strength)
 
     result, decays = hg.hypergradient(task, h, seed=seed), tree.map(np.exp, h)
     natural = tree.map(lambda g, decay: g / decay, result.hypergradient, decays)

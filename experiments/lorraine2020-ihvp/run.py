@@ -81,29 +81,13 @@ def network(seed, rows, terms, hidden, l2, network_steps, network_lr, momentum):
         weights = sum(np.sum(np.exp(hparams[name]) * layer["w"] ** 2) for name, layer in params.items())
         return 0.5 * (weights + l2 * sum(np.sum(layer["b"] ** 2) for layer in params.values()))
 
-    task = hg.BilevelProblem(
-        init=lambda hparams, rng: begin,
-        inner_loss=lambda params, hparams, batch: (
-            networks.cross_entropy(params, batch) + penalty(params, hparams)
-        ),
-        outer_loss=lambda params, hparams, batch: networks.cross_entropy(params, batch),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr=network_lr, momentum=momentum),
-        steps=network_steps,
-    )
+    optimizer = hg.optim.Momentum(lr=network_lr, momentum=momentum)
+    task = networks.problem(begin, train, valid, optimizer, network_steps, penalty)
     batches = np.broadcast_to(np.arange(rows[0]), (network_steps, rows[0]))
 
     def by_hand(penalties):
-        params = reference.momentum_training(
-            begin,
-            train,
-            batches,
-            lambda t, name: network_lr,
-            lambda t, name: momentum,
-            lambda name, leaf: penalties[name] if leaf == "w" else l2,
-        )
-        return reference.loss(params, valid["x"], valid["y"])
+        strength = lambda name, leaf: penalties[name] if leaf == "w" else l2
+        return reference.trained_loss(begin, train, valid, batches, network_lr, momentum, strength)
 
     dense = hg.hypergradient(task, h, method=hg.Implicit(solver="dense", estimate=False))
     penalties = {name: np.exp(leaf) for name, leaf in h.items()}

@@ -22,35 +22,19 @@ def hypergradients(seed, momentum, sizes, hidden, batch, steps, rate, l2):
     train, valid = data.digits(seed, *sizes)
     rows = data.epochs(seed, sizes[0], batch, steps)
 
-    def inner_loss(params, hparams, batch):
+    def penalty(params, hparams):
         squares = {name: sum(np.sum(leaf**2) for leaf in layer.values()) for name, layer in params.items()}
-        penalty = sum(0.5 * hparams["l2"][name] * square for name, square in squares.items())
-        return networks.cross_entropy(params, batch) + penalty
+        return sum(0.5 * hparams["l2"][name] * square for name, square in squares.items())
 
-    problem = hg.BilevelProblem(
-        init=lambda hparams, rng: start_params(seed, hidden),
-        inner_loss=inner_loss,
-        outer_loss=lambda params, hparams, rows: networks.cross_entropy(params, rows),
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr=hg.optim.PerStep("lr"), momentum=momentum),
-        steps=steps,
-        batches=rows,
-    )
+    start, optimizer = start_params(seed, hidden), hg.optim.Momentum(hg.optim.PerStep("lr"), momentum)
+    problem = networks.problem(start, train, valid, optimizer, steps, penalty, batches=rows)
     hparams = {"lr": np.full(steps, rate * (1.0 - momentum)), "l2": {"layer1": l2, "layer2": l2}}
     backwards = hg.hypergradient(problem, hparams, method=hg.Reversible(), seed=seed, curve=0)
     stored = hg.hypergradient(problem, hparams, method=hg.Reverse(), seed=seed, curve=0)
 
     def by_hand(point):
-        found = reference.momentum_training(
-            start_params(seed, hidden),
-            train,
-            rows,
-            lambda t, layer: point["lr"][t],
-            lambda t, layer: momentum,
-            lambda layer, leaf: point["l2"][layer],
-        )
-        return reference.loss(found, valid["x"], valid["y"])
+        strength = lambda layer, leaf: point["l2"][layer]
+        return reference.trained_loss(start, train, valid, rows, point["lr"], momentum, strength)
 
     ours, theirs = (flat(result.hypergradient) for result in (backwards, stored))
     return {

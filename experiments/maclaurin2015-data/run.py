@@ -73,15 +73,15 @@ def checked(seed, sizes, steps, lr, momentum, learned):
     result = hg.hypergradient(problem, hparams, seed=seed, curve=0)
 
     def by_hand(point):
-        found = reference.momentum_training(
+        return reference.trained_loss(
             start_params(seed),
             {"x": point["x"], "y": CLASSES},
+            problem.valid,
             np.tile(CLASSES, (steps, 1)),
-            lambda t, layer: lr,
-            lambda t, layer: momentum,
+            lr,
+            momentum,
             lambda layer, leaf: 2.0 * np.exp(point["log_l2"]),
         )
-        return reference.loss(found, problem.valid["x"], problem.valid["y"])
 
     return reference.agreement(result.hypergradient, result.value, by_hand, hparams, seed)
 

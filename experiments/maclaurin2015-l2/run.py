@@ -81,15 +81,15 @@ def checked(seed, sizes, batch, steps, lr, momentum, learned):
     rows, start = data.epochs(seed, sizes[0], batch, steps), start_params(seed)
 
     def by_hand(hparams):
-        found = reference.momentum_training(
+        return reference.trained_loss(
             {"layer1": {"w": start["w"].T, "b": start["b"]}},
             problem.train,
+            problem.valid,
             rows,
-            lambda t, layer: lr,
-            lambda t, layer: momentum,
+            lr,
+            momentum,
             lambda layer, leaf: 2.0 * np.exp(hparams[leaf]).T,
         )
-        return reference.loss(found, problem.valid["x"], problem.valid["y"])
 
     return reference.agreement(result.hypergradient, result.value, by_hand, log_l2, seed)
 

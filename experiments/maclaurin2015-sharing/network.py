@@ -33,6 +33,19 @@ def shared(*amounts):
     return {f"layer{i}": (1.0 - c) * ONE + c / TASKS for i, c in enumerate(amounts, start=1)}
 
 
+def equalised(slope):
+    """The part of a matrix that is the same for all tasks and for all pairs of them."""
+    inside = np.trace(slope) / TASKS
+    return inside * ONE + (slope.sum() / TASKS - inside) / (TASKS - 1.0) * (1.0 - ONE)
+
+
+def correlations(matrix):
+    """Of the tasks' weights, from A A^T."""
+    covariance = matrix @ matrix.T
+    sizes = np.sqrt(np.diag(covariance))
+    return covariance / np.outer(sizes, sizes)
+
+
 def made(seed, train, valid, sizes, steps, lr, momentum, scale, log_l2):
     """All tasks trained together on the sum of their losses and a penalty on z."""
 

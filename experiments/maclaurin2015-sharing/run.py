@@ -2,7 +2,7 @@
 
 import numpy as np
 from kit import outer, reference
-from network import ONE, by_hand, made, shared
+from network import ONE, by_hand, correlations, equalised, made, shared
 from tasks import ALPHABETS, TASKS, images, part
 
 import hypergrad as hg
@@ -83,26 +83,8 @@ def checked(seed, known, held, unseen, sizes, steps, lr, momentum, scale, log_l2
     train, valid = (part(pixels, chosen) for chosen in rows[0])
     setting = (seed, train, valid, sizes, steps, lr, momentum, scale, log_l2)
     result = hg.hypergradient(made(*setting), learned["sharing"], seed=seed, curve=0)
-    return reference.agreement(
-        result.hypergradient,
-        result.value,
-        lambda sharing: by_hand(sharing, *setting),
-        learned["sharing"],
-        seed,
-    )
-
-
-def equalised(slope):
-    """The part of a matrix that is the same for all tasks and for all pairs of them."""
-    inside = np.trace(slope) / TASKS
-    return inside * ONE + (slope.sum() / TASKS - inside) / (TASKS - 1.0) * (1.0 - ONE)
-
-
-def correlations(matrix):
-    """Of the tasks' weights, from A A^T."""
-    covariance = matrix @ matrix.T
-    sizes = np.sqrt(np.diag(covariance))
-    return covariance / np.outer(sizes, sizes)
+    hand = lambda sharing: by_hand(sharing, *setting)
+    return reference.agreement(result.hypergradient, result.value, hand, learned["sharing"], seed)
 
 
 @quantities

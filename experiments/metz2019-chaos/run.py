@@ -7,37 +7,11 @@ the means of both estimate G'(psi).
 """
 
 import numpy as np
+from estimators import drawn, error_of, excess, slope_at
 from kit import chaos, outer
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage
-from hypergrad.hypergradients.perturbation import directions
-from hypergrad.unroll.hyper import Hyper
-
-
-def slope_at(task, log_alpha, seed, method=None):
-    """The outer loss, its derivative by log alpha, and the whole result."""
-    rate = chaos.lr(log_alpha)
-    result = hg.hypergradient(task, {"lr": rate}, method=method, seed=seed, curve=0)
-    return result.value, float(result.hypergradient["lr"]) * rate, result
-
-
-def error_of(samples):
-    """Standard error of the mean."""
-    samples = np.asarray(samples)
-    return float(samples.std(ddof=1) / np.sqrt(len(samples)))
-
-
-def excess(path, score):
-    """Standard error of the mixture over the lesser of both, with the weights of one half used on the other."""
-    half = len(path) // 2
-    ratios = []
-    for fit, use in ((slice(None, half), slice(half, None)), (slice(half, None), slice(None, half))):
-        (a, c), (_, b) = np.cov(path[fit], score[fit])
-        weight = np.clip((b - c) / (a + b - 2.0 * c), 0.0, 1.0)
-        mixed = weight * path[use] + (1.0 - weight) * score[use]
-        ratios.append(error_of(mixed) / min(error_of(path[use]), error_of(score[use])))
-    return float(np.mean(ratios))
 
 
 @stage
@@ -70,12 +44,6 @@ def estimates(seed, rows, batch_size, steps, log_alphas, sigma, pairs):
         for name, value in zip(names, row, strict=True):
             found[name].append(float(value))
     return {name: np.array(column) for name, column in found.items()}
-
-
-def drawn(rate, seed, pairs):
-    """The directions that hg.Evolution draws at a rate."""
-    rng = directions(0, Hyper.of({"lr": rate}), seed)
-    return [float(rng.standard_normal(())) for _ in range(pairs)]
 
 
 @stage
@@ -134,9 +102,8 @@ def standard_errors(canvas, log_alphas, estimates):
         "mixture_error": "mixture",
     }
     for (name, label), line in zip(labels.items(), ("C1o-", "C0s-", "k--"), strict=True):
-        axes.semilogy(
-            log_alphas, np.median([found[name] for found in estimates.values()], axis=0), line, label=label
-        )
+        median = np.median([found[name] for found in estimates.values()], axis=0)
+        axes.semilogy(log_alphas, median, line, label=label)
     axes.set(xlabel="log learning rate, log α", ylabel="standard error of dG/d log α, nats")
     axes.legend()
 

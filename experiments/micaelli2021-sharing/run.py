@@ -1,47 +1,12 @@
 """Forward differentiation with sharing (Micaelli & Storkey 2021): a schedule over 1,000 steps, and noise by window."""
 
 import numpy as np
-from kit import data, networks, reference
+from kit import reference
+from training import by_hand, given_batches, judged, task
 from windows import errors_by_window
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage, table
-
-
-def loss(params, hparams, batch):
-    """Cross-entropy, inner and outer."""
-    return networks.cross_entropy(params, batch)
-
-
-def task(seed, rows, hidden, steps, lr, **batches):
-    """A tanh network on MNIST, pixels averaged two by two; the problem and the test set."""
-    train, valid, test = (
-        {
-            "x": (part["x"].reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(-1, 196) - 0.13) / 0.3,
-            "y": part["y"],
-        }
-        for part in data.mnist(seed, *rows)
-    )
-    problem = hg.BilevelProblem(
-        init=lambda hparams, rng: networks.dense((196, hidden, 10), rng),
-        inner_loss=loss,
-        outer_loss=loss,
-        train=train,
-        valid=valid,
-        optimizer=hg.optim.Momentum(lr, momentum="momentum"),
-        steps=steps,
-        **batches,
-    )
-    return problem, test
-
-
-def judged(problem, test, hparams, repeats):
-    """Validation loss and test errors [%]: means over first parameters and batches that were not learned on."""
-    runs = [hg.train(problem, hparams, seed=500 + k) for k in range(repeats)]
-    return [
-        np.mean([r.value for r in runs]),
-        100 * np.mean([networks.error_rate(r.params, test) for r in runs]),
-    ]
 
 
 @stage
@@ -84,23 +49,14 @@ def grid(seed, rows, hidden, batch, horizon, repeats, rates):
 def agreement(seed, rows, hidden, batch, knots, windows):
     """Forward mode against reverse mode, training by hand in NumPy, and windows against sums over their steps."""
     steps = 250
-    rng = np.random.default_rng([seed, 3])
-    order = np.concatenate([rng.permutation(rows[0]) for _ in range(-(-steps * batch // rows[0]))])
-    batches = order[: steps * batch].reshape(steps, batch)
+    batches = given_batches(seed, rows[0], batch, steps)
     problem, _ = task(seed, rows, hidden, steps, hg.optim.PiecewiseLinear("lr"), batches=batches)
     hparams = {"lr": np.linspace(0.1, 0.02, knots), "momentum": 0.5}
     forward = hg.hypergradient(problem, hparams, method=hg.Forward(), seed=seed)
     reverse = hg.hypergradient(problem, hparams, method=hg.Reverse(), seed=seed)
     start = hg.train(problem, {"lr": np.zeros(knots), "momentum": 0.0}, seed=seed).params
-
-    def by_hand(at):
-        rate = np.interp(np.linspace(0, knots - 1, steps), np.arange(knots), at["lr"])
-        end = reference.momentum_training(
-            start, problem.train, batches, lambda t, layer: rate[t], lambda t, layer: at["momentum"]
-        )
-        return reference.loss(end, problem.valid["x"], problem.valid["y"])
-
-    found = reference.agreement(forward.hypergradient, forward.value, by_hand, hparams, seed)
+    hand = lambda at: by_hand(problem, start, batches, at)
+    found = reference.agreement(forward.hypergradient, forward.value, hand, hparams, seed)
     a, b = (np.append(r.hypergradient["lr"], r.hypergradient["momentum"]) for r in (forward, reverse))
     found["reverse"] = float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
     width = windows[len(windows) // 2]

@@ -54,7 +54,7 @@ def quadratic(seed, dimensions, curvatures, quadratic_lr, quadratic_steps):
 
 def noisy_digits(seed, rows, wrong_share):
     """MNIST at 14 x 14 pixels with wrong training labels."""
-    train, valid = (cleaning.halved(part) for part in data.mnist(seed, *rows))
+    train, valid = (data.halved(part) for part in data.mnist(seed, *rows))
     return cleaning.noisy([train, valid, valid], wrong_share, seed)
 
 

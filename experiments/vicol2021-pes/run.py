@@ -1,61 +1,15 @@
 """Persistent evolution strategies on influence balancing: Vicol, Metz & Sohl-Dickstein 2021, section 5.
 
-Notation: s_{t+1} = A s_t + theta u, A = (I + superdiagonal of ones) / 2, s_0 = 1; u = +1 for the first p units, -1 for
-the others; F(theta) = 1/T sum_{t=1..T} (s_t[0] - 1)^2 / 2. theta moves s[0] up at first, and down in the long run.
+Notation as in influence.py: state s, parameter theta, loss F.
 """
 
 import numpy as np
+from influence import closed_form, problem, slope_of, system
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage, table
 
 THETA = 0.5
-
-
-def system(units, positive):
-    """A and u."""
-    return 0.5 * (np.eye(units) + np.eye(units, k=1)), np.where(np.arange(units) < positive, 1.0, -1.0)
-
-
-def problem(units, positive, steps, total, window=None, first=None):
-    """The run as an unrolled problem; theta = THETA + shift.
-
-    Args:
-        total: T, by which the sum of the losses is divided.
-        window: the state is held fixed in derivatives every so many steps.
-        first: the state before the first step; None: ones.
-    """
-    a, u = system(units, positive)
-
-    def init(hparams, rng):
-        return {"s": np.ones(units) if first is None else first, "sum": np.zeros(())}
-
-    def step(state, hparams, batch, t):
-        s = state["s"]
-        if window is not None:
-            s = np.where(t % window == 0, hg.stop_gradient(s), s)
-        s = s @ a.T + (hparams["theta"] + hparams["shift"]) * u
-        return {"s": s, "sum": state["sum"] + 0.5 * (s[0] - 1.0) ** 2 / total}
-
-    return hg.UnrolledProblem(init=init, step=step, outer_loss=lambda s, h, data: s["sum"], steps=steps)
-
-
-def slope_of(task, theta, method=None):
-    """Value, derivative by theta and the whole result. (shift is 0, so that it is perturbed by sigma eps.)"""
-    hparams = {"theta": float(theta), "shift": 0.0}
-    result = hg.hypergradient(task, hparams, method=method, wrt="shift")
-    return result.value, float(result.hypergradient["shift"]), result
-
-
-def closed_form(units, positive, steps, theta):
-    """F and dF/dtheta: s_t[0] = c_t + d_t theta."""
-    a, u = system(units, positive)
-    c, d, value, slope = np.ones(units), np.zeros(units), 0.0, 0.0
-    for _ in range(steps):
-        c, d = a @ c, a @ d + u
-        gap = c[0] + d[0] * theta - 1.0
-        value, slope = value + 0.5 * gap**2 / steps, slope + gap * d[0] / steps
-    return value, slope
 
 
 @stage
@@ -71,9 +25,8 @@ def exact(units, positive, steps, windows):
 def estimates(seed, units, positive, steps, window, sigma, pairs):
     """Mean and standard error of persistent evolution strategies, and of those that start each window anew."""
     whole = problem(units, positive, steps, steps)
-    _, persistent, result = slope_of(
-        whole, THETA, hg.Evolution(sigma=sigma, pairs=pairs, unroll=window, seed=seed)
-    )
+    method = hg.Evolution(sigma=sigma, pairs=pairs, unroll=window, seed=seed)
+    _, persistent, result = slope_of(whole, THETA, method)
     a, u = system(units, positive)
     s, means, errors = np.ones(units), [], []
     for number in range(steps // window):
@@ -144,9 +97,8 @@ def bias(canvas, window, windows, exact, estimates):
     for name, colour, label in (("truncated", "C3", "truncated ES"), ("persistent", "C0", "persistent ES")):
         for number, found in enumerate(estimates.values()):
             at, size = window * (0.94 + 0.06 * number), 2.0 * found[f"{name}_error"]
-            axes.errorbar(
-                at, found[name], size, color=colour, fmt="s", label=None if number else f"{label}, ± 2 s.e."
-            )
+            once = None if number else f"{label}, ± 2 s.e."
+            axes.errorbar(at, found[name], size, color=colour, fmt="s", label=once)
     axes.axhline(0.0, color="0.7", linewidth=0.8)
     axes.set(xlabel="steps a window, K", ylabel="dF/dθ at θ = 0.5")
     axes.legend(fontsize="small")

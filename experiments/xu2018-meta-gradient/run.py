@@ -3,35 +3,11 @@
 import numpy as np
 import processes
 import temporal
+from cases import CHAINS, HALF, walk
 from kit.reference import agreement
 
 import hypergrad as hg
 from hypergrad.experiments import figure, quantities, stage
-
-HALF, PAIRS = 6, 5  # states of each kind in the chains
-
-
-def walk(seed, part, runs, episodes):
-    """The 19-state random walk; the error counts after every episode."""
-    rows = processes.walks(np.random.default_rng([seed, part]), runs, episodes)
-    return processes.random_walk(), rows, 0
-
-
-def signal(seed, part, runs, episodes):
-    """Six states with reward 1, then six with reward N(0, 1)."""
-    rng, kinds = np.random.default_rng([seed, part]), np.repeat([1.0, 0.0], HALF)
-    rows = processes.chains(rng, runs, episodes, kinds, np.where(kinds, 0.1, 1.0))
-    return processes.signal_then_noise(HALF), rows, episodes * 2 // 3
-
-
-def aliased(seed, part, runs, episodes):
-    """Ten states with reward N(1, 5^2), every second of which looks the same."""
-    rng, ones = np.random.default_rng([seed, part]), np.ones(2 * PAIRS)
-    return (
-        processes.aliased(PAIRS),
-        processes.chains(rng, runs, episodes, ones, 5.0 * ones),
-        episodes * 2 // 3,
-    )
 
 
 @stage
@@ -73,38 +49,19 @@ def walked(seed, runs, test_runs, episodes, iterations, points):
 @stage
 def chained(seed, runs, test_runs, chain_episodes, iterations, points):
     """A discount for each state of the one chain, a trace decay for each state of the other."""
-    made = {}
-    for name, build, wrt, start in (
-        (
-            "signal",
-            signal,
-            ("discount",),
-            {"rate": 0.1, "discount": np.full(2 * HALF + 1, 0.5), "trace": 0.9},
-        ),
-        (
-            "aliased",
-            aliased,
-            ("trace",),
-            {"rate": 0.1, "discount": 1.0, "trace": np.full(2 * PAIRS + 1, 0.5)},
-        ),
-    ):
-        case, fresh = build(seed, 0, runs, chain_episodes), build(seed, 1, test_runs, chain_episodes)
-        kinds = np.repeat([0, 1, 1], [HALF, HALF, 1]) if name == "signal" else np.arange(2 * PAIRS + 1) % 2
-        found, curve = temporal.learn(case, start, wrt, iterations)
-        axis = np.linspace(0.0, 1.0, points)
-
-        def pair(a, b, start=start, wrt=wrt, kinds=kinds):
-            return {**start, wrt[0]: np.where(kinds == 0, a, b)}
-
-        errors = temporal.grid(case, pair, axis, axis)
+    made, axis = {}, np.linspace(0.0, 1.0, points)
+    for name, chain in CHAINS.items():
+        case, fresh = (chain.build(seed, part, n, chain_episodes) for part, n in enumerate((runs, test_runs)))
+        found, curve = temporal.learn(case, chain.start, (chain.learned,), iterations)
+        errors = temporal.grid(case, chain.pair, axis, axis)
         one = axis[int(np.argmin(np.diag(errors)))]
         made[name] = {
-            "found": found[wrt[0]][:-1],
-            "kinds": kinds[:-1],
+            "found": found[chain.learned][:-1],
+            "kinds": chain.kinds[:-1],
             "curve": curve,
             "errors": errors,
-            "tests": [temporal.error(fresh, h) for h in (pair(one, one), found)],
-            **temporal.independent(case, start),
+            "tests": [temporal.error(fresh, h) for h in (chain.pair(one, one), found)],
+            **temporal.independent(case, chain.start),
         }
     return made
 
@@ -162,14 +119,12 @@ def states(canvas, chained):
         axes = canvas.add_subplot(2, 1, number + 1)
         kinds = next(iter(chained.values()))[name]["kinds"]
         for seed, found in chained.items():
-            axes.plot(
-                np.arange(1, len(kinds)), found[name]["found"][1:], "o-", ms=4, lw=0.8, label=f"seed {seed}"
-            )
+            at, learned = np.arange(1, len(kinds)), found[name]["found"][1:]
+            axes.plot(at, learned, "o-", ms=4, lw=0.8, label=f"seed {seed}")
         for state in np.flatnonzero(kinds)[kinds[0] :]:
             axes.axvspan(state - 0.5, state + 0.5, color="0.9", zorder=0)
-        axes.set(
-            ylabel=label, xlabel=f"state; grey: {'noise' if number == 0 else 'aliased'}", ylim=(-0.05, 1.05)
-        )
+        grey = "noise" if name == "signal" else "aliased"
+        axes.set(ylabel=label, xlabel=f"state; grey: {grey}", ylim=(-0.05, 1.05))
     axes.legend(fontsize=7)
 
 
@@ -182,8 +137,6 @@ def random_walk(canvas, walked):
         axes.axhline(found["errors"].min(), color=f"C{number}", ls="--", lw=0.8)
     axes.axvline(found["joint"], color="0.7", lw=0.8)
     axes.plot([], color="0.3", ls="--", label="best of the grid, no discount")
-    axes.set(
-        xlabel="step on rate and trace decay; behind the grey line on the discount too",
-        ylabel="RMS error of values",
-    )
+    axes.set_xlabel("step on rate and trace decay; behind the grey line on the discount too")
+    axes.set_ylabel("RMS error of values")
     axes.legend()
