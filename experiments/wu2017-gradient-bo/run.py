@@ -93,11 +93,15 @@ def agreement(seed, rows, hidden, batch, steps):
     start = hg.train(problem, {"lr": 0.0, "momentum": 0.0, "l2": 0.0}, seed=seed).params
 
     def by_hand(at):
-        rates = [lambda t, layer, x=at[key]: x for key in ("lr", "momentum")]
-        end = reference.momentum_training(
-            start, problem.train, batches, *rates, lambda layer, leaf: at["l2"] if leaf == "w" else 0.0
+        return reference.trained_loss(
+            start,
+            problem.train,
+            problem.valid,
+            batches,
+            at["lr"],
+            at["momentum"],
+            lambda layer, leaf: at["l2"] if leaf == "w" else 0.0,
         )
-        return reference.loss(end, problem.valid["x"], problem.valid["y"])
 
     return {
         "gradient_error": worst,
