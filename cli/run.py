@@ -126,9 +126,7 @@ def run_all(
     if table is not None:
         try:
             write_table(table)
-        except (
-            ExperimentError
-        ) as error:  # of an experiment that cannot be read; what the others found is told too
+        except ExperimentError as error:  # one cannot be read: what the others found is told too
             outcome.failed["the table of all experiments is not written"] = str(error)
     judge(outcome)
 

@@ -65,7 +65,7 @@ def summary(seed, towers, by_hand, exponents):
     errors = {level: of["errors"] for level, of in towers.items()}
     excess = {level: float(of[small].mean() - of[small].min()) for level, of in errors.items()}
     tallest, at = max(errors), exponents.index(-2)
-    found = {f"excess_{level}": excess.get(level, np.nan) for level in range(6)}
+    found = {f"excess_{level}": value for level, value in excess.items()}
     found["falls_each_level"] = all(b < a + 0.1 for a, b in pairwise(excess.values()))
     found["second_over_plain"] = excess[2] / excess[0]
     found["tallest_over_plain"] = excess[tallest] / excess[0]

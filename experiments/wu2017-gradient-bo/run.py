@@ -14,7 +14,6 @@ FUNCTIONS = {  # name: (function, low, high), the boxes as in the authors' repos
     "hartmann6": (functions.hartmann6, [0.0] * 6, [1.0] * 6),
     "ackley": (functions.ackley, [-5.0] * 5, [5.0] * 5),
 }
-NAMES = (*FUNCTIONS, "training")
 
 
 def network(seed, rows, hidden, batch, steps):
@@ -129,10 +128,8 @@ def shares(search, name):
 def summary(search, agreement):
     """Of all seeds together."""
     names = list(next(iter(search.values())))
-    found = {
-        f"needed_{n}": float(np.median(shares(search, n))) if n in names else float("nan") for n in NAMES
-    }
-    each = np.array([found[f"needed_{n}"] for n in FUNCTIONS])
+    found = {f"needed_{n}": float(np.median(shares(search, n))) for n in names}
+    each = np.array([found[f"needed_{n}"] for n in names if n in FUNCTIONS])
     found["won"], found["won_by_cost"] = int(np.sum(each <= 0.5)), int(np.sum(each <= 1 / 3))
     curves = [needed(*medians(search, n)) for n in FUNCTIONS if n in names]
     found["won_in_medians"] = int(np.sum(np.array(curves) <= 0.5))
