@@ -373,8 +373,9 @@ def beside(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
         sys.path.remove(str(folder))
         del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder.parent))]
         for name, module in list(sys.modules.items()):
-            places = getattr(module, "__path__", None)  # a package without __init__.py has no file
-            file = Path(getattr(module, "__file__", None) or next(iter(places or ()), "/"))
+            known = getattr(module, "__dict__", {})  # asked for by name, a module may warn or import
+            places = known.get("__path__")  # a package without __init__.py has no file
+            file = Path(known.get("__file__") or next(iter(places or ()), "/"))
             local = file.is_relative_to(folder.parent) and "site-packages" not in file.parts
             if local and name.partition(".")[0] not in others:
                 modules[name] = sys.modules.pop(name)

@@ -1,5 +1,9 @@
 """What the key of a task depends on, and which mistakes in run.py are found before anything runs."""
 
+import sys
+import warnings
+from types import ModuleType
+
 import pytest
 from experiment_folders import CONFIG, RUN, change, write
 
@@ -157,6 +161,14 @@ def test_smoke_shares_what_it_has_in_common_with_the_full_scale(tmp_path):
     full, smoke = keys(folder), keys(folder, "smoke")
     assert full["constant"] == smoke["constant"]
     assert full["drawn seed 0"] != smoke["drawn seed 0"]
+
+
+def test_modules_that_warn_when_asked_are_not_asked(tmp_path, monkeypatch):
+    """As deprecated ones that a stage has imported do."""
+    odd = ModuleType("odd")
+    odd.__getattr__ = lambda name: warnings.warn(f"odd has no {name}", DeprecationWarning, stacklevel=2)
+    monkeypatch.setitem(sys.modules, "odd", odd)
+    assert keys(write(tmp_path / "e"))
 
 
 def test_modules_of_two_experiments_may_have_one_name(tmp_path):
