@@ -15,12 +15,10 @@ import click
 
 from hypergrad.errors import HypergradError, UnknownNameError, unknown_name
 
+from . import interruption
+
 COMPLETION = "_HYPERGRAD_COMPLETE"  # the variable by which a shell asks for completions
-FAILURE, MISUSE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
-
-
-class Interrupted(Exception):
-    """Ctrl-C, with the sentence to leave behind."""
+FAILURE, MISUSE, PIPE_CLOSED = 1, 2, 141
 
 
 class Commands(click.Group):
@@ -47,18 +45,25 @@ class Commands(click.Group):
         if not standalone_mode or COMPLETION in os.environ:
             extra["windows_expand_args"] = windows_expand_args
             return super().main(args, prog_name, complete_var, standalone_mode, **extra)
-        arguments = list(sys.argv[1:] if args is None else args)
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="replace")
+        arguments: list[str] = []
         try:
+            if args is None:
+                interruption.take()
+            arguments += sys.argv[1:] if args is None else args
+            for stream in (sys.stdout, sys.stderr):
+                if hasattr(stream, "reconfigure"):
+                    stream.reconfigure(errors="replace")
             with self.make_context("hypergrad", list(arguments), **extra) as ctx:
                 self.invoke(ctx)
             sys.stdout.flush()
+            interruption.check()
+            interruption.settled = True
         except BaseException as error:
-            if debugging(arguments) and isinstance(error, Exception):
+            interruption.settled = True
+            if isinstance(error, Exception) and debugging(arguments) and not interruption.heard:
                 raise
-            leave(error)
+            leave(KeyboardInterrupt() if interruption.heard else error, arguments)
+        interruption.ignore()
         sys.exit(0)
 
 
@@ -72,14 +77,15 @@ def debugging(arguments: Sequence[str]) -> bool:
     return "--debug" in leading
 
 
-def leave(error: BaseException) -> NoReturn:
-    """Say `error` in one line on stderr and exit with its code."""
-    line, code = verdict(error)
+def leave(error: BaseException, arguments: Sequence[str]) -> NoReturn:
+    """Say `error`, of a command with these arguments, in one line on stderr and exit with its code."""
+    interruption.ignore()
+    line, code = verdict(error, arguments)
     try:
         sys.stdout.flush()
     except OSError as late:
         if not line:
-            line, code = verdict(late)
+            line, code = verdict(late, arguments)
     silence_stdout()
     if line:
         with contextlib.suppress(OSError):  # nobody listens on stderr either; the exit code still tells
@@ -87,17 +93,15 @@ def leave(error: BaseException) -> NoReturn:
     sys.exit(code)
 
 
-def verdict(error: BaseException) -> tuple[str, int]:
+def verdict(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
     """The line and the exit code of an error."""
     match error:
+        case click.exceptions.Abort() | KeyboardInterrupt():
+            return interruption.sentence(arguments), interruption.CODE
         case SystemExit():
             return "", error.code if isinstance(error.code, int) else FAILURE
-        case Interrupted():
-            return str(error), INTERRUPTED
         case click.exceptions.Exit():
             return "", error.exit_code
-        case click.exceptions.Abort() | KeyboardInterrupt():
-            return "interrupted", INTERRUPTED
         case click.UsageError():
             where = error.ctx.command_path if error.ctx else "hypergrad"
             return f"error: {error.format_message().rstrip('.')} (see '{where} --help')", MISUSE

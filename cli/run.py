@@ -11,8 +11,7 @@ import click
 
 from hypergrad.errors import ExperimentError, HypergradError
 
-from . import options
-from .group import Interrupted
+from . import interruption, options
 
 OUTSIDE = 3  # exit code: a quantity that gates is outside what is accepted
 
@@ -84,21 +83,11 @@ def run(
         check(folder if every and not only else None, folders)
     elif dry_run:
         print_plan(folders, scale, out, () if every else only)
+    elif only and not every:
+        run_stages(folders[0], scale, out, only, workers)
     else:
-        try:
-            if only and not every:
-                run_stages(folders[0], scale, out, only, workers)
-            else:
-                run_all(
-                    folders,
-                    folder if every and not smoke and out is None else None,
-                    scale,
-                    workers,
-                    needed,
-                    out,
-                )
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; the same command continues") from None
+        table = folder if every and not smoke and out is None else None
+        run_all(folders, table, scale, workers, needed, out)
 
 
 def run_stages(
@@ -133,8 +122,11 @@ def run_all(
 
 def report(kind: str, experiment: Any, task: Any, detail: Any) -> None:
     """A line on stderr for a task that began or ended."""
+    interruption.check()
     if kind == "failed":
         click.echo(f"{experiment.name}: failed", err=True)
+    elif kind == "again":
+        click.echo(f"{experiment.name}: {task}: {detail}", err=True)
     elif kind == "ended":
         click.echo(f"{experiment.name}: {task}, {detail:.1f} s", err=True)
     elif sys.stderr.isatty():
@@ -146,6 +138,7 @@ def print_verdicts(experiment: Any, verdicts: list[Any]) -> None:
     from hypergrad.experiments.outputs import verdict_rows
     from hypergrad.report.tables import plain_table
 
+    interruption.check()
     names = ("quantity", "theirs", "ours", "accepted", "status")
     table = plain_table(*names)
     for row in verdict_rows(verdicts):

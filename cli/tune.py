@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
-from .group import Interrupted
 from .tuning import DEFAULT_TRIALS, Request, tune_summary
 
 if TYPE_CHECKING:
@@ -104,11 +103,8 @@ def tune(as_json: bool, quiet: bool, **arguments: Any) -> None:
     request = Request(**arguments)
     if request.min_improvement is not None and request.patience is None:
         raise click.UsageError("--min-improvement goes with --patience N")
-    try:
-        with options.one_thread():
-            result = tune_summary(request, silent=quiet or as_json)
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; the same command continues") from None
+    with options.one_thread():
+        result = tune_summary(request, silent=quiet or as_json)
     if as_json:
         click.echo(result.to_json())
         return

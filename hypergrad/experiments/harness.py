@@ -99,14 +99,14 @@ def run(
     Args:
         folders: of experiments, of different names; or a single one.
         scale: ``"full"`` or ``"smoke"``.
-        workers: processes, one thread each; None: one a core.
+        workers: processes, one thread each; None: one a core. With 1, a single experiment runs in this process.
         needed: skip experiments whose results are of this code, these data and this hypergrad.
         out: where results go, a folder for each experiment; None: beside the code.
         event: told what begins and ends; see `hypergrad.experiments.execute.execute`.
         concluded: called with an experiment and its verdicts as soon as it is complete.
 
     Raises:
-        ExperimentError: an unknown scale; fewer than one worker; two folders of one name; a worker was killed.
+        ExperimentError: an unknown scale; fewer than one worker; two folders of one name.
     """
     if scale not in SCALES:
         raise unknown_name("scale", scale, SCALES, ExperimentError)

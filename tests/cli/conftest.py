@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 from click.testing import CliRunner
 
-START = "import sys; from hypergrad_cli import main; sys.argv[0] = 'hypergrad'; main()"
+START = "import sys; sys.argv[0] = 'hypergrad'; from hypergrad_cli import main; main()"
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """``hypergrad run`` and ``hypergrad new-experiment``: exit codes, what is printed, and what is written."""
 
 import json
+import os
+import signal
 
 import pytest
 from experiment_folders import CONFIG, RUN, change, results, write
@@ -189,16 +191,73 @@ def test_results_elsewhere(call, desk):
     assert results(folder) == results(desk / "there is" / "e")
 
 
-def test_a_process_that_is_interrupted_says_how_to_go_on(start, desk):
-    import signal
+INTERRUPT = "import os, signal\n\n    os.kill(os.getpid(), signal.SIGINT)\n"
+SWALLOW = f"try:\n        {INTERRUPT}    except BaseException:\n        pass\n".replace("\n\n", "\n    ")
+FINALISER = f"class Left:\n        def __del__(self):\n            {INTERRUPT}\n    Left()\n".replace(
+    "\n\n", "\n        ", 1
+)
+NAMED = (
+    "import os\n\n\nclass Named:\n    def __set_name__(self, owner, name):\n        os.kill(os.getpid(), 2)\n\n\n"
+    "class Owner:\n    name = Named()\n\n\n"
+)
 
+
+def interrupted(process):
+    """Whether it ended as one that was interrupted does; what it said."""
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert b"Traceback" not in said
+    assert said.decode().splitlines()[-1] == "interrupted; the same command continues"
+    return said.decode()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "workers"),
+    [
+        ("    return scale\n", f"    {INTERRUPT}    return scale\n", 1),
+        ("    return scale\n", f"    {INTERRUPT.replace('getpid', 'getppid')}    return scale\n", 2),
+        ("    return scale\n", f"    {SWALLOW}    return scale\n", 1),
+        ("    return scale\n", f"    {FINALISER}    return scale\n", 1),
+        ('    return {"scale"', f'    {INTERRUPT}    return {{"scale"', 2),
+        ('    return {"scale"', f'    {SWALLOW}    return {{"scale"', 1),
+        ("FACTOR = 2.0\n", f"FACTOR = 2.0\n{NAMED}", 1),  # of which Python may make a RuntimeError
+    ],
+)
+def test_interrupted_wherever_it_is_says_how_to_go_on(start, call, desk, old, new, workers):
+    folder = write(desk / "e")
+    change(folder / "run.py", old, new)
+    interrupted(start("run", "e", "--workers", workers))
+    change(folder / "run.py", new, old)
+    check(call("run", "e", "--workers", 1), 0, "accepted")
+
+
+def test_a_stage_that_swallows_an_interruption_is_not_kept(start, desk):
+    folder = write(desk / "e")
+    change(folder / "run.py", "    return scale\n", f"    {SWALLOW}    return scale\n")
+    interrupted(start("run", "e", "--workers", 1, "--only", "constant"))
+    assert not list(folder.glob(".cache/*"))
+
+
+def test_interrupted_while_the_command_is_imported(start, desk):
+    (desk / "sitecustomize.py").write_text(
+        "import os, sys\n\n\nclass Interrupts:\n    def find_spec(self, name, *rest):\n"
+        "        if name == 'click':\n            os.kill(os.getpid(), 2)\n\n\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+    )
+    write(desk / "e")
+    path = os.pathsep.join([str(desk), *filter(None, [os.environ.get("PYTHONPATH")])])
+    interrupted(start("run", "e", PYTHONPATH=path))
+
+
+def test_an_interruption_when_all_is_said_changes_nothing(start, desk):
     folder = write(desk / "e")
     change(
         folder / "run.py",
-        "    return scale\n",
-        "    import os, signal\n\n    os.kill(os.getpid(), signal.SIGINT)\n",
+        "FACTOR = 2.0\n",
+        "import atexit\nimport os\n\natexit.register(lambda: os.kill(os.getpid(), 2))\nFACTOR = 2.0\n",
     )
-    process = start("run", "e", "--workers", "1")
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGINT
-    assert said.decode().splitlines()[-1] == "interrupted; the same command continues"
+    process = start("run", "e", "--workers", 1)
+    printed, said = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert b"results.json" in printed
+    assert b"interrupted" not in said

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from experiment_folders import CONFIG, RUN, results, write
+from experiment_folders import CONFIG, RUN, change, results, write
 
 from hypergrad.experiments import harness
 
@@ -67,32 +67,62 @@ def test_killed_and_continued(tmp_path, workers):
     assert len(said.splitlines()) < 2 * 10  # of ten tasks, each begun and ended, not all were left
 
 
-def test_a_worker_that_dies_is_a_sentence_and_loses_its_stage_alone(tmp_path):
-    trap = tmp_path / "trap"
-    dying = (
-        "def constant(scale, powers):\n    import os, signal\n\n"
-        f"    if os.path.exists({str(trap)!r}):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+DIES = "import os, signal\n\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+def events(folders, workers):
+    """The outcome, and the lines of what happened but for what began."""
+    lines = []
+
+    def note(kind, experiment, task, _):
+        if kind != "begun":
+            lines.append(f"{experiment.name}: {task} {kind}")
+
+    return harness.run(folders, workers=workers, event=note), lines
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stage_whose_worker_dies_fails_its_experiment_and_spares_the_others(tmp_path, workers):
+    deadly = RUN.replace("    return scale\n", f"    {DIES}")
+    bad, good, best = (write(tmp_path / name, run=deadly if name == "a" else RUN) for name in "abc")
+    outcome, _ = events([bad, good, best], workers)
+    assert list(outcome.failed) == ["a"]
+    assert re.fullmatch("constant: a worker died .*memory; what is .* kept, .*", outcome.failed["a"])
+    assert sorted(outcome.verdicts) == ["b", "c"]
+    assert not (bad / "results.json").exists()
+    change(bad / "run.py", DIES, "return scale\n")
+    outcome, lines = events([bad], 1)
+    assert outcome.status == "accepted"
+    assert "a: constant ended" in lines
+
+
+def test_a_stage_that_ran_beside_one_whose_worker_died_is_run_again(tmp_path):
+    before = "    from pathlib import Path\n\n    here = Path(__file__).parent\n"
+    meet = "    while not (here.parent / 'b' / 'begun').exists():\n        pass\n"
+    first = "    if not (here / 'begun').exists():\n        (here / 'begun').touch()\n"
+    stay = f"{first}        while True:\n            pass\n"
+    bad = write(tmp_path / "a", run=RUN.replace("    return scale\n", f"{before}{meet}    {DIES}"))
+    good = write(tmp_path / "b", run=RUN.replace("    return scale\n", f"{before}{stay}    return scale\n"))
+    outcome, lines = events([bad, good], 2)
+    assert list(outcome.failed) == ["a"]
+    assert outcome.verdicts["b"]
+    assert sorted(line for line in lines if "constant" in line) == [
+        "a: constant again",
+        "a: constant failed",
+        "b: constant again",
+        "b: constant ended",
+    ]
+
+
+def test_a_worker_that_dies_while_it_starts_is_a_sentence(tmp_path, monkeypatch):
+    early = "import os, sys\nif '--multiprocessing-fork' in sys.orig_argv:\n    os._exit(1)\n"
+    (tmp_path / "sitecustomize.py").write_text(early)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     )
-    whole, cut = (
-        write(tmp_path / place / "e", run=RUN.replace("def constant(scale):\n", dying)) for place in "ab"
-    )
-    trap.touch()
-    with pytest.raises(harness.ExperimentError) as error:
-        harness.run([cut], workers=2)
-    assert re.fullmatch(
-        "a worker was killed, perhaps for want of memory, during e: constant; .* kept, .* goes on; .*",
-        str(error.value),
-    )
-    assert not (cut / "results.json").exists()
-    trap.unlink()
-    ended = []
-    again = harness.run(
-        [cut], workers=2, event=lambda kind, _, task, __: kind == "ended" and ended.append(str(task))
-    )
-    assert again.status == "accepted"
-    assert ended == ["constant"]
-    harness.run([whole], workers=1)
-    assert results(cut) == results(whole)
+    outcome, _ = events([write(tmp_path / "a"), write(tmp_path / "b")], 2)
+    assert sorted(outcome.failed) == ["a", "b"]
+    assert all("a worker died" in sentence for sentence in outcome.failed.values())
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks")
