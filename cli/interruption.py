@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import PurePath
-from types import FrameType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # to import typing takes longer than all else here, and could be interrupted
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import Any, NoReturn
 
 __all__ = ["CODE", "check", "ignore", "sentence", "take"]
 
@@ -60,11 +61,13 @@ def _hear(number: int, frame: FrameType | None) -> None:
 
 
 def _end() -> NoReturn:
-    with suppress(BaseException):
+    try:
         sys.stdout.flush()
-    with suppress(OSError):
-        os.write(2, f"{sentence(sys.argv[1:])}\n".encode())
-    os._exit(CODE)
+    finally:
+        try:
+            os.write(2, f"{sentence(sys.argv[1:])}\n".encode())
+        finally:
+            os._exit(CODE)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -81,5 +84,5 @@ def _unraisable(unraisable: Any) -> None:
     sys.__unraisablehook__(unraisable)
 
 
-if PurePath(sys.argv[0] if sys.argv else "").stem == "hypergrad":
+if os.path.basename([*sys.argv, ""][0]).partition(".")[0] == "hypergrad":
     take()

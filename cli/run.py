@@ -216,6 +216,8 @@ def print_list(folders: list[Path]) -> None:
     from hypergrad.report.tables import plain_table
 
     table = plain_table("experiment", "paper", "claim")
+    for column in table.columns:
+        column.justify = "left"
     for folder in folders:
         config = read_config(folder / "config.toml")
         table.add_row(folder.name, config.paper, config.claim)
@@ -229,6 +231,8 @@ def print_plan(folders: list[Path], scale: str, out: Path | None, only: tuple[st
     from hypergrad.report.tables import plain_table
 
     table = plain_table("experiment", "stage", "result")
+    for column in table.columns:
+        column.justify = "left"
     for folder in folders:
         experiment = Experiment(folder, scale, out)
         stages = [name for name, f in experiment.functions.items() if f.role == "stage"]

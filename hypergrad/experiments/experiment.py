@@ -314,13 +314,30 @@ class Experiment:
         place = encode([self.setting.axes, self.setting.parameters], sort=True)
         return fingerprint.digest(place, self._data, self._source.own)
 
-    @cached_property
+    @property
     def _data(self) -> str:
-        """Hash of the data files; what a run writes is none, even where a pattern fits it."""
+        """Hash of the data files."""
+        return self._data_and_stamps[0]
+
+    @cached_property
+    def _data_and_stamps(self) -> tuple[str, list[tuple[Path, int, int]]]:
+        files = self._data_files()
+        found = fingerprint.stamps(files)  # before they are read
+        return fingerprint.data_digest(self.folder, files), found
+
+    def _data_files(self) -> list[Path]:
+        """The data files; what a run writes is none, even where a pattern fits it."""
         kinds = {"table": (".csv",), "figure": (".svg", ".png")}
         drawn = {f"{name}{kind}" for name, f in self.functions.items() for kind in kinds.get(f.role, ())}
         written = {RESULTS, "table.md", "timings.json", CACHE, "smoke", "__pycache__", *drawn}
-        return fingerprint.data_digest(self.folder, self.config.data, frozenset(written))
+        return fingerprint.data_files(self.folder, self.config.data, frozenset(written))
+
+    @property
+    def data_changed(self) -> bool:
+        """Whether the data files are others than those that keys were made of."""
+        data, found = self._data_and_stamps
+        files = self._data_files()
+        return fingerprint.stamps(files) != found and fingerprint.data_digest(self.folder, files) != data
 
     @cached_property
     def _source(self) -> fingerprint.Source:

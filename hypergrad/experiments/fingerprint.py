@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hypergrad.errors import ExperimentError
 
-__all__ = ["Source", "data_digest", "digest", "engine", "versions"]
+__all__ = ["Source", "data_digest", "data_files", "digest", "engine", "stamps", "versions"]
 
 _WITHOUT_EFFECT = ("experiments", "report", "testing")  # of hypergrad: they compute no result
 _ALWAYS = ("numpy", "scipy")
@@ -172,13 +172,19 @@ def _is_name(target: ast.AST) -> bool:
 
 
 def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
-    """The local files that an import statement reads."""
+    """The local files that an import statement reads, or the call of an importer with the name as text."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom) and node.module:
         names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     elif isinstance(node, ast.ImportFrom):
         names = ["__init__", *(alias.name for alias in node.names)]
+    elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
+        given = [*node.args[:1], *(k.value for k in node.keywords if k.arg == "name")]
+        texts = [
+            g.value.lstrip(".") for g in given if isinstance(g, ast.Constant) and isinstance(g.value, str)
+        ]
+        names = [text for text in texts if all(map(str.isidentifier, text.split(".")))]
     else:
         return
     for name in names:
@@ -189,6 +195,11 @@ def _imported(node: ast.AST, roots: Iterable[Path]) -> Iterator[Path]:
             for file in (place.with_suffix(".py"), *packages):
                 if file.is_file():
                     yield file.resolve()
+
+
+def _called(node: ast.Call) -> str | None:
+    """The last name of what is called."""
+    return getattr(node.func, "attr", getattr(node.func, "id", None))
 
 
 def _plain(node: ast.AST) -> str:
@@ -225,8 +236,8 @@ def versions(needs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def data_digest(folder: Path, patterns: Iterable[str], written: frozenset[str] = frozenset()) -> str:
-    """Hash of the data files of an experiment.
+def data_files(folder: Path, patterns: Iterable[str], written: frozenset[str] = frozenset()) -> list[Path]:
+    """The data files of an experiment.
 
     Args:
         folder: of the experiment.
@@ -234,9 +245,9 @@ def data_digest(folder: Path, patterns: Iterable[str], written: frozenset[str] =
         written: files and folders in it that are its results, so no data.
 
     Raises:
-        ExperimentError: a pattern that no file fits, or none but results; a file that cannot be read.
+        ExperimentError: a pattern that no file fits, or none but results.
     """
-    parts, where = [], f"{folder / 'config.toml'}: data:"
+    chosen, where = [], f"{folder / 'config.toml'}: data:"
     for pattern in patterns:
         try:
             found = sorted(file for file in folder.glob(pattern) if file.is_file())
@@ -249,10 +260,32 @@ def data_digest(folder: Path, patterns: Iterable[str], written: frozenset[str] =
                 if found
                 else f"{where} no file fits {pattern!r} in {folder}"
             )
-        for file in files:
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                raise ExperimentError(f"{where} {file} cannot be read: {error.strerror}") from None
-            parts += [str(file.relative_to(folder)), hashlib.sha256(content).hexdigest()]
+        chosen += files
+    return chosen
+
+
+def data_digest(folder: Path, files: Iterable[Path]) -> str:
+    """Hash of data files, by their names in a folder; raises ExperimentError where one cannot be read."""
+    parts = []
+    for file in files:
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise ExperimentError(
+                f"{folder / 'config.toml'}: data: {file} cannot be read: {error.strerror}"
+            ) from None
+        parts += [str(file.relative_to(folder)), hashlib.sha256(content).hexdigest()]
     return digest(*parts)
+
+
+def stamps(files: Iterable[Path]) -> list[tuple[Path, int, int]]:
+    """Sizes and times of files, which tell fast that none has changed; of one that is gone, its name alone."""
+    found = []
+    for file in files:
+        try:
+            known = file.stat()
+        except OSError:
+            found.append((file, -1, -1))
+        else:
+            found.append((file, known.st_size, known.st_mtime_ns))
+    return found

@@ -43,6 +43,11 @@ def compute(folder: Path, scale: str, out: Path | None, id: tuple[str, str]) -> 
         began = _spent()
         result = unswallowed(experiment.call, task.stage, dict(task.place))
         seconds = _spent() - began
+    if experiment.data_changed:
+        raise ExperimentError(
+            f"{task}: the data of {folder} changed while it ran, so its result is not kept; "
+            "run the same command again"
+        )
     try:
         with Held():
             experiment.cache.save(task.stage, task.key, result, seconds)

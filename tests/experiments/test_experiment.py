@@ -68,6 +68,9 @@ def test_a_key_changes_with_what_the_result_depends_on_and_with_nothing_else(
         ("from helper import *", "noise"),
         ("try:\n    from helper import noise\nexcept ImportError:\n    noise = None", "noise"),
         ("import helper", "helper.noise"),
+        ("import importlib\n\nhelper = importlib.import_module('helper')", "helper.noise"),
+        ("from importlib import import_module", "import_module(name='helper').noise"),
+        ("", "__import__('helper').noise"),
         (
             "if True:\n\n    def noise(seed, rows):\n        import helper\n\n        return helper.noise(seed, rows)",
             "noise",

@@ -91,6 +91,18 @@ def test_what_was_changed_is_computed_again_and_nothing_else(tmp_path):
     assert run(folder)[1] == []  # what was computed before is still there
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_result_during_which_the_data_changed_is_not_kept(tmp_path, workers):
+    folder = write(tmp_path / "e")
+    edit = "(Path(__file__).parent / 'numbers.csv').write_text('1\\n5\\n')\n"
+    change(folder / "run.py", "    return scale\n", f"    {edit}    return scale\n")
+    outcome, ended = run(folder, workers=workers)
+    assert "constant: the data of" in outcome.failed["e"]
+    assert "constant" not in ended
+    assert not list(folder.glob(".cache/constant-*"))
+    assert run(folder)[0].status == "accepted"  # written again, the data are the same
+
+
 def test_a_damaged_result_is_computed_again(tmp_path):
     folder = write(tmp_path / "e")
     run(folder)
