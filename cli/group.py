@@ -55,7 +55,7 @@ class Commands(click.Group):
                     stream.reconfigure(errors="replace")
             with self.make_context("hypergrad", list(arguments), **extra) as ctx:
                 self.invoke(ctx)
-            sys.stdout.flush()
+            flush()
             interruption.check()
             interruption.settled = True
         except BaseException as error:
@@ -82,7 +82,7 @@ def leave(error: BaseException, arguments: Sequence[str]) -> NoReturn:
     interruption.ignore()
     line, code = verdict(error, arguments)
     try:
-        sys.stdout.flush()
+        flush()
     except OSError as late:
         if not line:
             line, code = verdict(late, arguments)
@@ -123,8 +123,16 @@ def verdict(error: BaseException, arguments: Sequence[str]) -> tuple[str, int]:
             return f"error: unexpected {name}: {error}; 'hypergrad --debug ...' shows where", FAILURE
 
 
+def flush() -> None:
+    """Write out what stdout holds; a process may have been started without one."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def silence_stdout() -> None:
     """Point the real stdout at the null device, so that the flush at exit cannot fail."""
+    if sys.stdout is None:
+        return
     null = os.open(os.devnull, os.O_WRONLY)
     with contextlib.suppress(OSError, ValueError):  # a stdout without a file, as in tests, needs no silencing
         os.dup2(null, sys.stdout.fileno())

@@ -65,7 +65,8 @@ def _end() -> NoReturn:
         sys.stdout.flush()
     finally:
         try:
-            os.write(2, f"{sentence(sys.argv[1:])}\n".encode())
+            if sys.__stderr__ is not None:  # else its number may be that of another file
+                os.write(2, f"{sentence(sys.argv[1:])}\n".encode())
         finally:
             os._exit(CODE)
 

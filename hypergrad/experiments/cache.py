@@ -90,7 +90,11 @@ def write(path: Path, content: str | bytes) -> None:
     Raises:
         ExperimentError: it cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
+    try:
+        data = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as error:
+        odd = error.object[error.start : error.end]
+        raise ExperimentError(f"{path} cannot be written: {odd!r} in a name or text is no Unicode") from None
     try:
         if path.is_file() and path.read_bytes() == data:
             return

@@ -186,9 +186,10 @@ def read_config(path: Path) -> Config:
     Raises:
         ExperimentError: it is missing, no TOML, or not as `Config` says.
     """
+    text = _text(path)
     try:
-        content = tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, and too deep nesting
         raise ExperimentError(f"{path} is not valid TOML: {error}") from None
     return _validated(Config, content, path)
 
@@ -199,9 +200,12 @@ def read_expected(path: Path) -> dict[str, Expected]:
     Raises:
         ExperimentError: it is missing, no JSON, or not as `Expected` says.
     """
+    text = _text(path)
     try:
-        content = json.loads(_text(path), object_pairs_hook=lambda pairs: _once(pairs, path))
-    except json.JSONDecodeError as error:
+        content = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path))
+    except ExperimentError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise ExperimentError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise ExperimentError(
@@ -239,12 +243,19 @@ def _validated(model: type[Model], content: Any, path: Path, entry: str = "") ->
         first = next(
             (e for e in found if e["type"] == "extra_forbidden"), found[0]
         )  # a misspelt name explains more
-        place = ".".join(map(str, (*([entry] if entry else []), *first["loc"])))
-        what = first["msg"].removeprefix("Value error, ")
+        loc = [part for part in first["loc"] if not str(part).startswith(_VALIDATORS)]
+        what = first["msg"].removeprefix("Value error, ").partition(" or instance of ")[0]
+        if loc and loc[-1] in _KINDS:
+            loc = loc[:-1]
+            kinds = [e["msg"].removeprefix("Input should be ") for e in found if [*e["loc"][:-1]] == loc]
+            what = f"Input should be {' or '.join(kinds)}"
+        place = ".".join(map(str, (*([entry] if entry else []), *loc)))
         where = f"{path}: {place}: " if place else f"{path}: "
         inner = _SMOKE[model] if first["loc"][:-1] else model
         hint = f"; it may have {', '.join(inner.model_fields)}" if first["type"] == "extra_forbidden" else ""
         raise ExperimentError(f"{where}{what}{hint}") from None
 
 
+_KINDS = ("bool", "int", "float", "str")  # of a key that may be one of several
+_VALIDATORS = ("function-after[", "literal[")
 _SMOKE: dict[Any, type[BaseModel]] = {Config: Smoke, Expected: Bound}  # of a model: that of its key ``smoke``

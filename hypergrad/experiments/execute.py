@@ -6,20 +6,21 @@ A result goes to the cache as soon as it is there, so that whatever ends the run
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from hypergrad.errors import ExperimentError
 from hypergrad.experiments.experiment import Experiment, Task
 from hypergrad.experiments.interruption import Held
-from hypergrad.experiments.workers import compute, pool
+from hypergrad.experiments.workers import Crew, compute, pool
 
 __all__ = ["execute"]
 
 Id = tuple[str, str]
 Place = tuple[int, Id]  # of an experiment in the work, and of its task
+_LOOK = 1.0  # seconds between looks after the crew
 _DIED = "a worker died in the midst of it, perhaps for want of memory"
 _AGAIN = "the same command tries again; --workers 1 takes the least memory"
 Event = Callable[[str, Experiment, "Task | None", "float | str"], None]
@@ -84,11 +85,11 @@ class _Run:
         apart = workers > 1 or several  # in this process, one that dies would take the others along
         workers = min(workers, len(self.waiting))  # no process that would never have a task
         while self.waiting:
-            with pool(workers, apart, self.held) as executor:
-                self.through(executor, workers)
+            with pool(workers, apart, self.held) as crew:
+                self.through(crew, workers)
         return self.failed
 
-    def through(self, executor: Executor, workers: int) -> None:
+    def through(self, crew: Crew, workers: int) -> None:
         """Run tasks until none is left, or a worker has died."""
         while self.waiting or self.running:
             for place in self.chosen()[: max(workers - len(self.running), 0)]:
@@ -96,19 +97,25 @@ class _Run:
                 experiment, _ = self.work[number]
                 self.tell("begun", place, 0.0)
                 try:
-                    future = executor.submit(compute, experiment.folder, experiment.scale, experiment.out, id)
+                    future = crew.submit(compute, experiment.folder, experiment.scale, experiment.out, id)
                 except BrokenProcessPool:
+                    crew.kill()
                     self.died([] if self.running else [place], certain=place in self.suspects)
                     return
                 del self.waiting[place]
                 self.running[future] = place
                 future.add_done_callback(self.finished.put)
-            ended = self.finished.get()
+            try:
+                ended = self.finished.get(timeout=_LOOK)
+            except Empty:
+                crew.tend()
+                continue
             self.held.check()
             if ended not in self.running:  # what Ctrl-C put there, or of a pool before
                 continue
             place = self.running.pop(ended)
             if not self.settled(ended, place):
+                crew.kill()
                 self.died([place], certain=not self.running)
                 return
 

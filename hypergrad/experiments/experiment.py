@@ -126,10 +126,10 @@ class Experiment:
             try:
                 spec.loader.exec_module(module)
                 found = declared(vars(module))
-            except (Exception, SystemExit) as error:
-                raise ExperimentError(
-                    f"{path}: {where(error, path)}{type(error).__name__}: {error}"
-                ) from error
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                raise ExperimentError(f"{path}: {told(error, path)}") from error
         if not any(f.role == "quantities" for f in found.values()):
             raise ExperimentError(
                 f"{path} declares no quantities; mark a function that returns them @quantities"
@@ -171,6 +171,10 @@ class Experiment:
                     error = unknown_name("axis, parameter or stage", argument, known, ExperimentError)
                     raise ExperimentError(f"{path}: {name}() takes {argument!r}: {error}")
             found[name] = tuple(a for a in function.arguments if a in setting.axes)
+            if function.role == "figure" and CANVAS not in function.arguments:
+                raise ExperimentError(
+                    f"{path}: {name}() is a figure and has to take {CANVAS!r}, to draw on it"
+                )
             extra = [axis for axis in found[name] if axis != "seed"] if function.role == "quantities" else []
             if extra or (found[name] and function.role in ("table", "figure")):
                 raise ExperimentError(
@@ -297,11 +301,11 @@ class Experiment:
         with beside(self.folder, self._modules):
             try:
                 return self.functions[name].function(**arguments, **more)
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 at = " ".join([f"{name}()", *(f"at {axis} {value}" for axis, value in place.items())])
-                raise ExperimentError(
-                    f"{path}: {at}: {where(error, path)}{type(error).__name__}: {error}"
-                ) from error
+                raise ExperimentError(f"{path}: {at}: {told(error, path)}") from error
 
     @cached_property
     def surroundings(self) -> str:
@@ -371,6 +375,15 @@ def where(error: BaseException, path: Path) -> str:
     return found
 
 
+def told(error: BaseException, path: Path) -> str:
+    """An error that code of run.py raised, in a line: where, its name and what it says."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f"{where(error, path)}{type(error).__name__}" + (f": {text}" if text else "")
+
+
 @contextmanager
 def beside(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
     """Modules in a folder are imported before others, those next to it after.
@@ -387,8 +400,10 @@ def beside(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
-        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder.parent))]
+        if str(folder) in sys.path:  # else what was called has changed the path
+            sys.path.remove(str(folder))
+        if str(folder.parent) in sys.path:
+            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder.parent))]
         for name, module in list(sys.modules.items()):
             known = getattr(module, "__dict__", {})  # asked for by name, a module may warn or import
             places = known.get("__path__")  # a package without __init__.py has no file

@@ -251,7 +251,7 @@ def data_files(folder: Path, patterns: Iterable[str], written: frozenset[str] = 
     for pattern in patterns:
         try:
             found = sorted(file for file in folder.glob(pattern) if file.is_file())
-        except (NotImplementedError, ValueError):
+        except (NotImplementedError, ValueError, IndexError):
             raise ExperimentError(f"{where} {pattern!r} is no file or glob relative to {folder}") from None
         files = [file for file in found if file.relative_to(folder).parts[0] not in written]
         if not files:

@@ -28,7 +28,7 @@ class Held:
     """
 
     def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
-        self._wake = wake
+        self.wake = wake
         self._heard = False
         self._before: _Handler | None = None
 
@@ -68,7 +68,7 @@ class Held:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._heard = True
-        self._wake()
+        self.wake()
 
 
 def unswallowed(function: Callable[..., T], /, *arguments: Any) -> T:

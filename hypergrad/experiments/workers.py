@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -22,10 +23,12 @@ from hypergrad.errors import ExperimentError
 from hypergrad.experiments.experiment import Experiment
 from hypergrad.experiments.interruption import Held, unswallowed
 
-__all__ = ["compute", "pool"]
+__all__ = ["Crew", "compute", "pool"]
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _WATCH = 1.0  # seconds between looks at whether the parent is still there
+_PATIENCE = 10.0  # seconds that idle workers have to end
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 @lru_cache(maxsize=8)
@@ -61,7 +64,17 @@ def _spent() -> float:
     return sum(os.times()[:4])
 
 
-class _Here(Executor):
+class Crew(Executor):
+    """Who computes."""
+
+    def tend(self) -> None:
+        """To be called every second while the crew is waited for."""
+
+    def kill(self) -> None:
+        """End the others, whatever they do."""
+
+
+class _Here(Crew):
     """Runs a call at once, in this process, where Ctrl-C acts at once."""
 
     def __init__(self, held: Held) -> None:
@@ -77,7 +90,7 @@ class _Here(Executor):
         return future
 
 
-class _Processes(ProcessPoolExecutor):
+class _Processes(ProcessPoolExecutor, Crew):
     """Processes that, while they start, neither end by Ctrl-C, which this one answers, nor import its main module.
 
     So a script may run experiments without asking whether it is the main module.
@@ -95,14 +108,51 @@ class _Processes(ProcessPoolExecutor):
             if masks:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+    def tend(self) -> None:
+        """End what a dead one has left: as long as its children live, they hide from the pool that it is dead."""
+        for process in self._all():
+            if process.exitcode is not None:
+                _signal(process, _KILL)
+
     def kill(self) -> None:
-        """End the processes, whatever they do."""
-        for process in [*(self._processes or {}).values()]:
-            process.kill()
+        """End the processes and what they started, whatever they do."""
+        for process in self._all():
+            _signal(process, _KILL)
+
+    def close(self) -> None:
+        """End them when they are idle; a thread that a task left behind is not waited for long."""
+        patience = threading.Timer(_PATIENCE, self.kill)
+        patience.start()
+        self.shutdown(cancel_futures=True)
+        patience.cancel()
+
+    def pause(self) -> None:
+        """Stop with them, as Ctrl-Z asks, until all go on."""
+        for process in self._all():
+            _signal(process, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        for process in self._all():
+            _signal(process, signal.SIGCONT)
+
+    def _all(self) -> list[BaseProcess]:
+        return [*(self._processes or {}).values()]
+
+
+def _signal(process: BaseProcess, number: int) -> None:
+    """Send a signal to a process and to what it started."""
+    assert process.pid is not None
+    if hasattr(os, "killpg"):
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # it has ended, or has not come to lead a group yet
+            os.killpg(process.pid, number)
+            return
+    if number == _KILL:
+        process.kill()
 
 
 @contextmanager
-def pool(workers: int, apart: bool, held: Held) -> Iterator[Executor]:
+def pool(workers: int, apart: bool, held: Held) -> Iterator[Crew]:
     """An executor whose processes have one thread for linear algebra, and end with this process.
 
     Args:
@@ -119,13 +169,27 @@ def pool(workers: int, apart: bool, held: Held) -> Iterator[Executor]:
     processes = _Processes(
         workers, multiprocessing.get_context("spawn"), initializer=_watch, initargs=(os.getpid(),)
     )
+
+    def pause(number: int, frame: FrameType | None) -> None:
+        processes.pause()
+        held.wake()  # else the main thread would wait for what ends alone: its time is over
+
+    pausing = (
+        hasattr(signal, "SIGTSTP")
+        and signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
+        and threading.current_thread() is threading.main_thread()
+    )
+    if pausing:
+        signal.signal(signal.SIGTSTP, pause)
     try:
         yield processes
     except BaseException:
         processes.kill()
         raise
     finally:
-        processes.shutdown(cancel_futures=True)
+        processes.close()
+        if pausing:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -134,7 +198,9 @@ def pool(workers: int, apart: bool, held: Held) -> Iterator[Executor]:
 
 
 def _watch(parent: int) -> None:
-    """End this worker when its parent is gone; Ctrl-C is for the parent to answer, and for what the worker starts."""
+    """Lead a group of what this worker starts, to end with it when the parent is gone; that one answers Ctrl-C."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     signal.signal(signal.SIGINT, lambda *_: None)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -142,6 +208,8 @@ def _watch(parent: int) -> None:
     def look() -> None:
         while os.getppid() == parent:
             time.sleep(_WATCH)
+        if hasattr(os, "killpg"):
+            os.killpg(os.getpgrp(), _KILL)
         os._exit(1)
 
     threading.Thread(target=look, daemon=True).start()

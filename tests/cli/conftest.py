@@ -31,7 +31,7 @@ def start(desk):
     """``start("tune", ...)`` -> a running process of the command, in the working directory of the test."""
     running = []
 
-    def run(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **environment):
+    def run(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, before=None, **environment):
         process = subprocess.Popen(
             [sys.executable, "-c", START, *map(str, arguments)],
             cwd=desk,
@@ -39,6 +39,7 @@ def start(desk):
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
+            preexec_fn=before,
         )
         running.append(process)
         return process

@@ -261,3 +261,11 @@ def test_an_interruption_when_all_is_said_changes_nothing(start, desk):
     assert process.returncode == 0
     assert b"results.json" in printed
     assert b"nterrupt" not in said
+
+
+def test_a_process_without_stdout_prints_nothing(start, desk):
+    write(desk / "e")
+    process = start("run", "e", "--list", stdout=None, before=lambda: os.close(1))
+    _, said = process.communicate(timeout=120)
+    assert said == b""
+    assert process.returncode == 0

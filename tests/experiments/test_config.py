@@ -22,6 +22,7 @@ def test_the_smoke_scale_changes_what_it_names(tmp_path):
     ("text", "words"),
     [
         ("title = ", ["not valid TOML"]),
+        (f"title = {'[' * 2000}", ["not valid TOML"]),
         (CONFIG.replace("title =", "titel ="), ["titel", "it may have", "headline"]),
         (CONFIG.replace('title = "Small"\n', ""), ["title", "required"]),
         (CONFIG.replace("seeds = [0, 1]", "seeds = 3"), ["seeds", "list"]),
@@ -70,7 +71,10 @@ def test_a_hint_names_what_may_stand_there(tmp_path):
         ({"total": {"about": "x", "at_lest": 1}}, ["total.at_lest", "it may have", "at_least"]),
         ({"total": {"about": "x", "at_least": "many"}}, ["total.at_least", "number"]),
         ({"total": {"about": "x", "at_least": "3"}}, ["total.at_least", "number"]),
-        ({"total": {"about": "x", "expected": "yes"}}, ["total.expected"]),
+        ({"total": {"about": "x", "expected": "1"}}, ["total.expected: ", "a valid boolean or", "or a valid number"]),
+        ({"total": []}, ["total: Input should be a valid dictionary"]),
+        ("[" * 100_000, ["not valid JSON"]),
+        ('{"total": {"at_most": 1' + "0" * 5000 + "}}", ["not valid JSON", "digits"]),
         ({"total": {"about": "x", "gate": "no"}}, ["total.gate", "boolean"]),
         (
             {"total": {"about": "x", "at_least": 2, "at_most": 1}},
@@ -80,7 +84,7 @@ def test_a_hint_names_what_may_stand_there(tmp_path):
         ({"total": {"about": "x", "expected": 1, "tolerance": -1}}, ["total.tolerance"]),
         ({"total": {"about": "x", "judge": "median"}}, ["total.judge", "each", "mean"]),
         ({"total": {"about": "x", "smoke": True}}, ["total.smoke", "false"]),
-        ({"total": {"about": "x", "smoke": {"at_lest": 1}}}, ["at_lest"]),
+        ({"total": {"about": "x", "smoke": {"at_lest": 1}}}, ["total.smoke.at_lest: "]),
         ('{"total": {"about": "x", "at_least": NaN}}', ["total.at_least"]),
         ('{"total": {"about": "x"}, "total": {"about": "y"}}', ["total", "twice"]),
     ],

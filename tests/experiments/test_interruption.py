@@ -5,11 +5,13 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from experiment_folders import CONFIG, RUN, change, results, write
 
 from hypergrad.experiments import harness
+from hypergrad.experiments import workers as workers_module
 
 SLOW = RUN.replace(
     '    return {"x": noise',
@@ -112,6 +114,47 @@ def test_a_stage_that_ran_beside_one_whose_worker_died_is_run_again(tmp_path):
         "b: constant again",
         "b: constant ended",
     ]
+
+
+FORKS = """
+    import multiprocessing
+    import os
+    import signal
+    import time
+
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(10_000,))
+    child.start()
+    (Path(__file__).parent / "child").write_text(str(child.pid))
+    os.kill(os.{whom}(), signal.{kind})
+    child.join()
+"""
+
+
+def gone(pid):
+    """Whether a process that is not ours has ended, or will when its parent looks."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(("whom", "kind"), [("getpid", "SIGKILL"), ("getppid", "SIGINT")])
+def test_what_a_worker_has_forked_ends_with_it(tmp_path, whom, kind):
+    """It holds open what would tell that the worker is dead."""
+    run = RUN.replace("    return scale\n", f"{FORKS.format(whom=whom, kind=kind)}    return scale\n")
+    folder = write(tmp_path / "e", run=run)
+    process = started(tmp_path / "start.py", folder, 2)
+    _, complaint = process.communicate(timeout=100)
+    assert process.returncode == (1 if kind == "SIGKILL" else -signal.SIGINT), complaint
+    assert gone((folder / "child").read_text())
+
+
+def test_a_thread_that_a_stage_leaves_does_not_keep_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers_module, "_PATIENCE", 0.0)
+    lasting = "    import threading\n\n    threading.Thread(target=threading.Event().wait).start()\n"
+    folder = write(tmp_path / "e", run=RUN.replace("    return scale\n", f"{lasting}    return scale\n"))
+    assert events([folder], 2)[0].status == "accepted"
 
 
 def test_a_worker_that_dies_while_it_starts_is_a_sentence(tmp_path, monkeypatch):
