@@ -144,7 +144,7 @@ def _signal(process: BaseProcess, number: int) -> None:
     if hasattr(os, "killpg"):
         with suppress(
             ProcessLookupError, PermissionError
-        ):  # it has ended, or has not come to lead a group yet
+        ):  # where it leads no group: not yet, or it has ended
             os.killpg(process.pid, number)
             return
     if number == _KILL:
@@ -187,7 +187,9 @@ def pool(workers: int, apart: bool, held: Held) -> Iterator[Crew]:
         processes.kill()
         raise
     finally:
+        wake, held.wake = held.wake, processes.kill  # Ctrl-C does not wait for them
         processes.close()
+        held.wake = wake
         if pausing:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         for name, value in before.items():

@@ -130,12 +130,12 @@ FORKS = """
 """
 
 
-def gone(pid):
-    """Whether a process that is not ours has ended, or will when its parent looks."""
+def state(pid):
+    """``"R"``, ``"S"``, ``"T"``, ...; ``"Z"`` also of a process that its parent has buried."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text().split()[2]
     except FileNotFoundError:
-        return True
+        return "Z"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -147,7 +147,33 @@ def test_what_a_worker_has_forked_ends_with_it(tmp_path, whom, kind):
     process = started(tmp_path / "start.py", folder, 2)
     _, complaint = process.communicate(timeout=100)
     assert process.returncode == (1 if kind == "SIGKILL" else -signal.SIGINT), complaint
-    assert gone((folder / "child").read_text())
+    assert state((folder / "child").read_text()) == "Z"
+
+
+STOPS = """
+    import os
+    import signal
+
+    here = Path(__file__).parent
+    (here / "worker").write_text(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGTSTP)
+    while not (here / "on").exists():
+        pass
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_ctrl_z_stops_the_workers_too(tmp_path):
+    folder = write(tmp_path / "e", run=RUN.replace("    return scale\n", f"{STOPS}    return scale\n"))
+    process = started(tmp_path / "start.py", folder, 2)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    while state((folder / "worker").read_text()) != "T":
+        pass
+    (folder / "on").touch()
+    process.send_signal(signal.SIGCONT)
+    _, complaint = process.communicate(timeout=100)
+    assert process.returncode == 0, complaint
 
 
 def test_a_thread_that_a_stage_leaves_does_not_keep_the_run(tmp_path, monkeypatch):
