@@ -12,8 +12,9 @@ from hypergrad.samplers.base import Proposal, Record
 from hypergrad.samplers.descent import Descent, advance, begin, converged, hopeless, propose
 from hypergrad.samplers.sliding import slide
 
-__all__ = ["best", "current", "fold", "own", "step"]
+__all__ = ["LOOK", "best", "current", "fold", "own", "step"]
 
+LOOK = "look"  # phase of trials far apart that only look: no descent goes there for their value
 _HALVINGS = 30  # of a step that a constraint refuses, or that has been tried
 
 
@@ -47,7 +48,8 @@ def best(past: Sequence[Record]) -> Record | None:
 def fold(past: Sequence[Record], current: int, radius: float) -> Descent | None:
     """The state of descent number `current`; None where it has no point to start at.
 
-    Trials that it did not propose take part as well: where one is better than the incumbent, it becomes the incumbent.
+    Trials that it did not propose take part as well: where one is better than the incumbent, it becomes the incumbent;
+    not those that only looked, which lie far away.
 
     Args:
         past: sorted by number.
@@ -66,7 +68,7 @@ def fold(past: Sequence[Record], current: int, radius: float) -> Descent | None:
             continue  # only the first descent looks back, at what was enqueued before it
         if descent is not None and record.note.get("parent") == descent.incumbent.number:
             descent = advance(descent, record)
-        elif descent is None or record.value < descent.incumbent.value:
+        elif record.note.get("phase") != LOOK and (descent is None or record.value < descent.incumbent.value):
             descent = _adopted(descent, record, radius)
     return descent
 

@@ -41,8 +41,10 @@ from hypergrad.samplers.admission import Admission, canonical
 from hypergrad.samplers.base import Explanation, Proposal, Record, Sampler, earlier, generator, others
 from hypergrad.samplers.bayes import Bayes
 from hypergrad.samplers.descent import begin, propose
-from hypergrad.samplers.explanation import of_the_descent, of_the_model
+from hypergrad.samplers.explanation import of_the_descent, of_the_model, of_the_sequence
 from hypergrad.samplers.gradient import Gradient
+from hypergrad.samplers.ripples import looks, verdict
+from hypergrad.samplers.sobol import Sobol
 from hypergrad.samplers.subspace import LARGE, Subspace
 from hypergrad.samplers.surrogate import Surrogate
 from hypergrad.space import Space
@@ -79,7 +81,9 @@ class Hybrid(Sampler):
 
     In a study with black-box constraints, and in a space with a `Fidelity`, the model searches alone: a descent knows
     neither. So it does where there are no gradients: in a space of integers and choices, and after a first trial that
-    was asked for one and had none, until another has one; it asks again when the number of trials has doubled.
+    was asked for one and had none, until another has one; it asks again when the number of trials has doubled. And so
+    it does where gradients describe ripples: in a space whose defaults are its middle the second and third trial are
+    points far away, with gradients, by which that is seen; see `hypergrad.samplers.ripples`.
 
     Args:
         radius: first trust radius of a descent, in units of the cube.
@@ -109,11 +113,29 @@ class Hybrid(Sampler):
             return Bayes(rows=self.rows).ask(space, history, seed=seed, number=number)
         refused = without_gradients(space, past)
         if refused:
-            plain = Bayes(gradients=False, rows=self.rows).ask(space, history, seed=seed, number=number)
-            note = {**plain.note, "phase": "values", "as": plain.note["phase"]}
-            return _asking(
-                replace(plain, note=note), bool(space.continuous.any()) and len(past) >= 2**refused
-            )
+            found = self._by_values(space, history, seed, number)
+            return _asking(found, bool(space.continuous.any()) and len(past) >= 2**refused)
+        if not before and looks(space, past, self.rows):
+            found = Sobol().ask(space, history, seed=seed, number=number)
+            return _asking(replace(found, note={**found.note, "phase": folding.LOOK}), True)
+        ripples = verdict(space, past, self.rows)
+        if ripples is None:
+            return self._best_offer(space, past, before, seed, number)
+        if ripples:
+            found = _asking(self._by_values(space, history, seed, number), False)
+        else:
+            found = self._best_offer(space, past, before, seed, number)
+        return replace(found, note={**found.note, "ripples": ripples})
+
+    def _by_values(self, space: Space, history: Sequence[Record], seed: int, number: int) -> Proposal:
+        """What `Bayes` without gradients asks for."""
+        found = Bayes(gradients=False, rows=self.rows).ask(space, history, seed=seed, number=number)
+        return replace(found, note={**found.note, "phase": "values", "as": found.note["phase"]})
+
+    def _best_offer(
+        self, space: Space, past: Sequence[Record], before: Sequence[Record], seed: int, number: int
+    ) -> Proposal:
+        """That of the model or of a descent."""
         gradient = Gradient(self.radius)
         best = folding.best(past)
         if best is None:
@@ -130,7 +152,7 @@ class Hybrid(Sampler):
         model = _model(space, past, before, best, self.rows)
         if model is None:
             return step or _asking(gradient.ask(space, past, seed=seed, number=number), True)
-        values = np.array([record.value for record in told])
+        values = np.array([record.value for record in told if record.note.get("phase") != folding.LOOK])
         worth = _WORTH * float(np.quantile(values, 0.25) - values.min())
         ratio = cost_ratio(past)
         unit, utility, wants = model.best_point(rng, ratio)
@@ -208,7 +230,14 @@ class Hybrid(Sampler):
         if record.note.get("phase") == "values":
             as_told = replace(record, note={**record.note, "phase": record.note["as"]})
             found = Bayes(gradients=False, rows=self.rows).explain(space, before, as_told)
-            return replace(found, text=f"{found.text}; by values alone, as no gradient has been told")
+            rippled = record.note.get("ripples")
+            why = "gradients describe ripples here" if rippled else "no gradient has been told"
+            return replace(found, text=f"{found.text}; by values alone, as {why}")
+        if record.note.get("phase") == folding.LOOK:
+            place = of_the_sequence(record)
+            return Explanation(
+                f"{place}: points far apart show whether gradients tell of the trend or of ripples"
+            )
         rates = record.note.get("rates")
         if record.note.get("phase") == "model":
             found = of_the_model(space, before, record, rows=self.rows)
