@@ -152,7 +152,8 @@ class Hybrid(Sampler):
         model = _model(space, past, before, best, self.rows)
         if model is None:
             return step or _asking(gradient.ask(space, past, seed=seed, number=number), True)
-        values = np.array([record.value for record in told if record.note.get("phase") != folding.LOOK])
+        near = [record for record in told if record.note.get("phase") != folding.LOOK] or told
+        values = np.array([record.value for record in near])
         worth = _WORTH * float(np.quantile(values, 0.25) - values.min())
         ratio = cost_ratio(past)
         unit, utility, wants = model.best_point(rng, ratio)

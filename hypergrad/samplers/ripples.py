@@ -11,11 +11,14 @@ first points of a Sobol sequence are looked at, with their gradients; a Gaussian
 
 The gradients describe ripples where the function is about as steep everywhere, and ρ̄ < `_TOLD`: then the length-scales
 are those of one basin, and trials tell nothing of one another; or τ² > η²: then the trend explains the values and not
-the slopes. As steep: no norm of a gradient is below `_ALIKE` of the largest, that at the defaults left out, as symmetry
-may make the middle of a space stationary; cliffs, plateaus and wells are no ripples. It takes `_FIRST` points to say
-that gradients describe the trend, and `_LAST` to say that they do not.
+the slopes. As steep: no gradient's largest entry is below `_ALIKE` of the largest of all, that at the defaults left
+out, as symmetry may make the middle of a space stationary; cliffs, plateaus and wells are no ripples. It takes
+`_FIRST` points to say that gradients describe the trend, and `_LAST` to say that they do not.
 
-@@
+Measured on 20 or 40 shifts each: Ackley in 3 and 10 variables and Rastrigin in 5 and 10 are found always or nearly so,
+Rastrigin in 2 and Schwefel in 5 in 3 of 4 cases or more, Levy in 8 in 6 of 10, Levy in 4 in 3 of 20. Quadratics,
+Rosenbrock, Dixon-Price, Styblinski-Tang, Griewank, Branin and Hartmann in 2 to 12 variables, and the training of a
+network (10 splits), are taken for rippled in none, Hartmann with noise in 2 of 80, after 2 to 3 looks.
 
 It costs gradients, so nobody looks where a start is given (defaults other than the middle of the space, enqueued
 trials, earlier studies), nor where ρ̄ says little: with integers or choices, and above `_MOST` coordinates, where random
@@ -30,6 +33,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hypergrad.samplers.base import Record
+from hypergrad.samplers.descent import largest
 from hypergrad.samplers.folding import LOOK
 from hypergrad.samplers.surrogate import Surrogate
 from hypergrad.space import Space
@@ -39,8 +43,8 @@ __all__ = ["looks", "rippled", "verdict"]
 _FIRST = 3  # points
 _LAST = 9
 _MOST = 15  # coordinates
-_ALIKE = 0.05
-_TOLD = 0.1
+_ALIKE = 0.1
+_TOLD = 0.07
 _PAIRS = 256  # of random points, for ρ̄
 _MIDDLE = 1e-9
 
@@ -80,7 +84,7 @@ def verdict(space: Space, past: Sequence[Record], rows: int) -> bool | None:
 
 def _seen(space: Space, trials: Sequence[Record], rows: int) -> bool:
     told = [r for r in trials if r.state == "complete" and math.isfinite(r.value) and _whole(r)]
-    steepness = [float(np.linalg.norm(r.gradient)) for r in told if r is not trials[0]]
+    steepness = [largest(r.gradient) for r in told if r is not trials[0]]
     if len(told) < _FIRST or min(steepness) < _ALIKE * max(steepness):
         return False
     return rippled(Surrogate.of(space, told, gradients=True, rows=rows))
