@@ -11,7 +11,7 @@ import pytest
 
 import hypergrad as hg
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; children would inherit it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

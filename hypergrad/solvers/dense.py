@@ -8,6 +8,8 @@ from hypergrad.solvers.base import Product, Products, Solution, conclude
 
 __all__ = ["dense"]
 
+_REFINEMENTS = 4
+
 
 def dense(
     product: Product,
@@ -41,8 +43,12 @@ def dense(
     u, s, vt = np.linalg.svd(matrix)
     counted.norm = max(counted.norm, float(s[0]))
     keep = s > n * np.finfo(float).eps * s[0]
-    x = vt[keep].T @ ((u[:, keep].T @ b) / s[keep])
-    r = b - matrix @ x
-    x = x + vt[keep].T @ ((u[:, keep].T @ r) / s[keep])  # one step of iterative refinement
+    x, left = np.zeros(n), np.inf
+    for _ in range(_REFINEMENTS):  # with true products, which lose less than the matrix of them
+        r = b - counted(x) if x.any() else b
+        if not float(np.linalg.norm(r)) < 0.5 * left:
+            break
+        left = float(np.linalg.norm(r))
+        x = x + vt[keep].T @ ((u[:, keep].T @ r) / s[keep])
     note = "" if keep.all() else f"A is singular: {int(n - keep.sum())} of its {n} singular values are zero"
     return conclude(counted, b, x, tolerance, smallest=float(s[-1]), note=note)

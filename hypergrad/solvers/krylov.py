@@ -5,7 +5,8 @@ Sources: Paige & Saunders (1975), for symmetric A; Saad & Schultz (1986), for an
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from hypergrad.solvers.base import Product, Products, Solution, conclude
 __all__ = ["gmres", "minres"]
 
 _EPS = float(np.finfo(float).eps)
+_RESTART = 100
 _ROUNDS = 10  # both stop by an estimate of the residual; what is left is solved for again
+
+_Run = Callable[[Products, np.ndarray, float, int], np.ndarray]
 
 
 def minres(
@@ -26,11 +30,14 @@ def minres(
 ) -> Solution:
     """x with A x = b for symmetric A, definite or not: ‖b − A x‖ is the smallest over Krylov spaces.
 
+    The short recurrence keeps five vectors, and rounding in it leaves a residual of κ(A)² u (Sleijpen, van der Vorst &
+    Modersitzki 2000): where that is too much, rounds of `gmres`, which leave κ(A) u, go on from there.
+
     Arguments and result as in `hypergrad.solvers.cg`; None products: 10 n + 100.
     """
     limit = 10 * b.size + 100 if max_iterations is None else max_iterations
 
-    return _rounds(_lanczos, product, b, x0, tolerance, limit)
+    return _rounds((_lanczos, _arnoldi), product, b, x0, tolerance, limit)
 
 
 def _lanczos(product: Products, b: np.ndarray, relative: float, left: int) -> np.ndarray:
@@ -70,7 +77,7 @@ def gmres(
     x0: np.ndarray | None = None,
     tolerance: float = 1e-12,
     max_iterations: int | None = None,
-    restart: int = 100,
+    restart: int = _RESTART,
 ) -> Solution:
     """x with A x = b for any A: ‖b − A x‖ is the smallest over Krylov spaces of at most `restart` products.
 
@@ -79,34 +86,46 @@ def gmres(
     """
     limit = 5 * b.size + 50 if max_iterations is None else max_iterations
 
-    def run(counted: Products, r: np.ndarray, relative: float, left: int) -> np.ndarray:
-        from scipy.sparse.linalg import LinearOperator
-        from scipy.sparse.linalg import gmres as scipy_gmres
+    return _rounds((partial(_arnoldi, restart=restart),), product, b, x0, tolerance, limit)
 
-        operator = LinearOperator((r.size, r.size), matvec=counted, dtype=float)
-        length = max(1, min(restart, r.size, left))
-        rounds = max(1, left // length)
-        return scipy_gmres(operator, r, rtol=relative, atol=0.0, restart=length, maxiter=rounds)[0]
 
-    return _rounds(run, product, b, x0, tolerance, limit)
+def _arnoldi(
+    product: Products, b: np.ndarray, relative: float, left: int, restart: int = _RESTART
+) -> np.ndarray:
+    """GMRES from 0 until its own estimate of ‖r‖ / ‖b‖ is below `relative`."""
+    from scipy.sparse.linalg import LinearOperator
+    from scipy.sparse.linalg import gmres as scipy_gmres
+
+    operator = LinearOperator((b.size, b.size), matvec=product, dtype=float)
+    length = max(1, min(restart, b.size, left))
+    rounds = max(1, left // length)
+    return scipy_gmres(operator, b, rtol=relative, atol=0.0, restart=length, maxiter=rounds)[0]
 
 
 def _rounds(
-    run: Any, product: Product, b: np.ndarray, x0: np.ndarray | None, tolerance: float, limit: int
+    runs: Sequence[_Run],
+    product: Product,
+    b: np.ndarray,
+    x0: np.ndarray | None,
+    tolerance: float,
+    limit: int,
 ) -> Solution:
-    """Solve for what is left of b until the true residual is small enough or falls no more."""
+    """Solve for what is left of b until the true residual is small enough or falls no more by the last of `runs`."""
     counted = Products(product)
     x = np.zeros_like(b, dtype=float) if x0 is None else np.array(x0, dtype=float)
     target, left = 0.5 * tolerance * float(np.linalg.norm(b)), np.inf
-    best = x
-    for _ in range(_ROUNDS):
+    best, waiting = x, list(runs)
+    for more in reversed(range(_ROUNDS + 1)):
         r = b - counted(x) if x.any() else b.astype(float)
         now = float(np.linalg.norm(r))
-        best = x if now < left else best
-        if not now > target or not now < 0.5 * left or counted.count >= limit:
+        fell = now < 0.5 * left
+        if now < left:
+            best, left, rest = x, now, r
+        if not now > target or counted.count >= limit or not more:
             break
-        left = now
-        x = x + run(counted, r, max(target / now, _EPS), limit - counted.count)
-    else:
-        best = x
+        if not fell:
+            waiting.pop(0)
+            if not waiting:
+                break
+        x = best + waiting[0](counted, rest, max(target / left, _EPS), limit - counted.count)
     return conclude(counted, b, best, tolerance)

@@ -71,7 +71,10 @@ def test_a_hint_names_what_may_stand_there(tmp_path):
         ({"total": {"about": "x", "at_lest": 1}}, ["total.at_lest", "it may have", "at_least"]),
         ({"total": {"about": "x", "at_least": "many"}}, ["total.at_least", "number"]),
         ({"total": {"about": "x", "at_least": "3"}}, ["total.at_least", "number"]),
-        ({"total": {"about": "x", "expected": "1"}}, ["total.expected: ", "a valid boolean or", "or a valid number"]),
+        (
+            {"total": {"about": "x", "expected": "1"}},
+            ["total.expected: ", "a valid boolean or", "or a valid number"],
+        ),
         ({"total": []}, ["total: Input should be a valid dictionary"]),
         ("[" * 100_000, ["not valid JSON"]),
         ('{"total": {"at_most": 1' + "0" * 5000 + "}}", ["not valid JSON", "digits"]),

@@ -157,8 +157,16 @@ def test_a_stage_that_raises_ends_its_experiment_and_not_the_others(tmp_path, wo
         ("return scale", "yield scale", ["constant()", "generator"]),
         ("return scale", "raise SystemExit(0)", ["constant()", "SystemExit"]),
         ("return scale", "raise type('Odd', (BaseException,), {})(3)", ["constant()", "Odd: 3"]),
-        ("return scale", "raise type('Odd', (Exception,), {'__str__': None})", ["constant()", "line 33: Odd"]),
-        ("return scale", "import sys; sys.path.remove(sys.path[0]); 1 / 0", ["constant()", "ZeroDivisionError"]),
+        (
+            "return scale",
+            "raise type('Odd', (Exception,), {'__str__': None})",
+            ["constant()", "line 33: Odd"],
+        ),
+        (
+            "return scale",
+            "import sys; sys.path.remove(sys.path[0]); 1 / 0",
+            ["constant()", "ZeroDivisionError"],
+        ),
         ('{"scale": constant}', '{"scale": constant, "\\ud800": 1}', ["cannot be written", "no Unicode"]),
         ('return [{"seed": seed', 'return [{"x": "\\ud800"}] or [{"seed": seed', ["csv cannot be written"]),
         ("noise(seed, rows)", "noise(seed, None, rows)", ["drawn() at seed 0", "line 23: TypeError"]),

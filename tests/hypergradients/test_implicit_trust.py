@@ -71,11 +71,12 @@ def test_a_singular_system_is_said():
 
 @pytest.mark.parametrize("solver", [None, "minres", "gmres", "dense"])
 @pytest.mark.parametrize("digits", [6, 9, 12])
-def test_the_error_of_an_ill_conditioned_ridge_is_told_honestly(solver, digits):
+@pytest.mark.parametrize("seed", range(5))
+def test_the_error_of_an_ill_conditioned_ridge_is_told_honestly(solver, digits, seed):
     """Condition 10^digits, at the minimum in 60 digits: the truth lies within ten of the estimate, or of rounding."""
     import mpmath as mp
 
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     u, v = (np.linalg.qr(rng.standard_normal(shape))[0] for shape in ((40, 6), (6, 6)))
     x, y = u * np.logspace(0, -digits / 2, 6) @ v * np.sqrt(40), rng.standard_normal(40)
     vx, vy = rng.standard_normal((30, 6)), rng.standard_normal(30)
@@ -96,7 +97,7 @@ def test_the_error_of_an_ill_conditioned_ridge_is_told_honestly(solver, digits):
     r = hg.hypergradient(problem, {"l2": 10.0**-digits}, hg.Implicit(solver))
     error = abs(r.hypergradient["l2"] - exact) / abs(exact)
     assert r.warnings == ()
-    assert error < 1e-5
+    assert error < 1e-9
     assert error <= 10.0 * max(r.stats["relative_error"], 1e-13)
 
 
