@@ -9,7 +9,8 @@ Notation
 
 The descent goes on where λ r_d γ_d / c >= r_m γ_m / c_m, else the model's trial is run. Where both expect less than
 `_WORTH` of the distance from the best value to the lower quartile, the search has converged here, and another descent
-begins elsewhere; it is followed for as long as it can still catch up with the best trial.
+begins elsewhere; it is followed for as long as it can still catch up with the best trial. After `_ELSEWHERE` in vain
+the descent that led to the best trial goes on until it has converged.
 
 Where a prediction of the model has failed, the next ones there are bolder, and the more coordinates there are the more
 room is left for that: after f of its trials in a row that were no improvement it lets a running descent go on for
@@ -60,6 +61,7 @@ _LUCKY = 4.0  # largest share of a prediction that counts as fulfilled
 _ASSUMED = 3.0  # c where trials of one kind alone have told their cost
 _WORTH = 1e-2  # see the module
 _LEAD = 4.0  # of the descent in the competition: it gathers curvature for its next steps, and may go on
+_ELSEWHERE = 2  # descents in vain after which the best one goes on, to the last digit
 _STARTS = 8  # candidates for the start of a descent elsewhere
 _OPTIMISM = 2.0  # standard deviations below the mean by which they are compared
 _PLACES = 64  # points anywhere, and as many near the best, at which the worth of a gradient is looked at
@@ -167,7 +169,9 @@ class Hybrid(Sampler):
         elif step is not None and rests(past):
             return step
         if max(ahead, around) <= worth:
-            return self._elsewhere(space, past, best, model, admission, rng)
+            return self._polish(past, best, admission) or self._elsewhere(
+                space, past, best, model, admission, rng
+            )
         rates = {"descent": _LEAD * ahead / ratio, "model": around / (ratio if wants else 1.0)}
         if step is not None and rates["descent"] >= rates["model"]:
             return replace(step, note={**step.note, "rates": rates})
@@ -184,6 +188,20 @@ class Hybrid(Sampler):
             return descent, None
         step = folding.step(descent, start, best, past, admission)
         return descent, None if step is None else _asking(step, True)
+
+    def _polish(self, past: Sequence[Record], best: Record, admission: Admission) -> Proposal | None:
+        """The next step of the descent that led to the best trial, once others have led to none better.
+
+        None before, and where that descent has converged.
+        """
+        start = folding.current([record for record in past if record.number <= best.number])
+        if folding.current(past) - start < _ELSEWHERE or any(r.state == "running" for r in past):
+            return None
+        descent = folding.fold(past, start, self.radius)
+        if descent is None or descent.incumbent.number != best.number:
+            return None
+        step = folding.step(descent, start, best, past, admission)
+        return None if step is None else _asking(step, True)
 
     def _from_the_model(self, past: Sequence[Record], best: Record, model: _Model) -> Proposal | None:
         """The first step of a descent from a best trial of which no gradient is known: along that of the model."""
