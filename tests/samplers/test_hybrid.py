@@ -68,6 +68,22 @@ def test_both_branches_get_trials_and_say_why():
             assert "the better offer per cost" in study.why(number).text
 
 
+def test_the_best_descent_goes_on_once_others_were_in_vain():
+    study = searched(hartmann, 6, 1, 29)
+    records = study._refresh().records
+    last = next(
+        r
+        for r in records
+        if r.note.get("phase") == "descent"
+        and r.note["start"] < max(q.note.get("start", -1) for q in records[: r.number])
+    )
+    before = records[: last.number]
+    assert last.note["start"] + 2 <= max(r.note.get("start", -1) for r in before)
+    assert last.note["parent"] == min(before, key=lambda r: r.value).number
+    assert study.best.value == pytest.approx(-3.32237, abs=1e-5)
+    assert "descent" in study.why(last.number).text
+
+
 def record(number, value, unit=0.5, cost=0.0, gradient=None, **note):
     return Record(number, np.array([unit]), "complete", value, gradient, note, cost)
 
