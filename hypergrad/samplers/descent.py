@@ -16,8 +16,9 @@ so the first step moves every coordinate by about Δ: a penalty whose derivative
 learning rate's moves as fast. The exponent was measured on training runs: 1 and 1.6 do as well, 2 a little
 worse, 0 (plain L-BFGS) needs about twice as many trials. θ is the geometric mean of the two scales of Barzilai
 and Borwein (1988); that of plain L-BFGS, y·W⁻¹y / s·y, is the larger one, set by the stiffest coordinates of the
-last step, and makes the others too stiff (digits29 of experiments/tuning on 20 fresh seeds: 9 % more trials). A
-rejected trial shrinks Δ and still teaches the model its curvature, so that the next step turns.
+last step, and makes the others too stiff. On 20 other seeds of experiments/tuning it took 9 % more trials on
+digits29 and 11 % fewer on logistic30 (`experiments/notes.md`: within the noise). A rejected trial shrinks Δ and
+still teaches the model its curvature, so that the next step turns.
 
 Guards. A gradient above 10⁴ times the running scale has *exploded*, and is replaced by the model's
 prediction g + B s. A pair enters the model, damped (Powell 1978), only if both its gradients are sane, and
