@@ -51,16 +51,19 @@ class Products:
     Attributes:
         count: products taken.
         norm: largest ‖A v‖ / ‖v‖ seen.
+        finite: whether all of them were.
     """
 
     def __init__(self, product: Product) -> None:
         self._product = product
         self.count = 0
         self.norm = 0.0
+        self.finite = True
 
     def __call__(self, v: np.ndarray) -> np.ndarray:
         found = np.asarray(self._product(v), dtype=float)
         self.count += 1
+        self.finite = self.finite and bool(np.isfinite(found).all())
         length = float(np.linalg.norm(v))
         if length > 0.0:
             stretch = float(np.linalg.norm(found)) / length

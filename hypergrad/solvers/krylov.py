@@ -121,7 +121,7 @@ def _rounds(
         fell = now < 0.5 * left
         if now < left:
             best, left, rest = x, now, r
-        if not now > target or counted.count >= limit or not more:
+        if not now > target or counted.count >= limit or not more or not counted.finite:
             break
         if not fell:
             waiting.pop(0)

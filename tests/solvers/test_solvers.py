@@ -169,3 +169,9 @@ def test_a_singular_system_that_has_solutions():
         assert found.converged, name
         np.testing.assert_allclose(matrix @ found.x, b, atol=1e-11)
     assert not dense(product(matrix), B).converged
+
+
+def test_minres_gives_up_where_products_are_not_finite():
+    found = SOLVERS["minres"](lambda v: np.full(2, np.nan), np.ones(2), None)
+    assert not found.converged
+    assert found.iterations <= 3
