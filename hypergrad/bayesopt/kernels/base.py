@@ -53,6 +53,7 @@ class Coordinate(Protocol):
     @property
     def optional(self) -> bool: ...
 
+    # Of k coordinates of this kind at once: (n, k) -> (n, k), and (k, n), (k, m) -> (k, n, m) a scale.
     def place(self, x: np.ndarray, active: np.ndarray) -> np.ndarray: ...
     def squares(
         self, x: np.ndarray, y: np.ndarray, on: np.ndarray, there: np.ndarray
@@ -74,6 +75,14 @@ class Kernel:
     def __post_init__(self) -> None:
         if not self.coordinates:
             raise ShapeError("a kernel needs at least one coordinate, and got none; name one a column of x")
+
+    @cached_property
+    def kinds(self) -> tuple[tuple[Coordinate, np.ndarray], ...]:
+        """The different coordinates, each with its columns (k,)."""
+        columns: dict[Coordinate, list[int]] = {}
+        for i, coordinate in enumerate(self.coordinates):
+            columns.setdefault(coordinate, []).append(i)
+        return tuple((coordinate, np.array(mine)) for coordinate, mine in columns.items())
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -125,13 +134,15 @@ class Kernel:
             p, i = bad[0]
             raise DataError(f"{what}[{p}, {i}] is {x[p, i]}, not a finite number; leave that point out")
         placed = np.empty_like(x)
-        for i, coordinate in enumerate(self.coordinates):
-            if not coordinate.optional and not on[:, i].all():
-                p = int(np.argmin(on[:, i]))
+        for coordinate, columns in self.kinds:
+            here = on[:, columns]
+            if not coordinate.optional and not here.all():
+                p, i = np.argwhere(~here)[0]
                 raise DataError(
-                    f"column {i} of {what} is {coordinate.name!r} but inactive at point {p}; make it 'conditional'"
+                    f"column {columns[i]} of {what} is {coordinate.name!r} but inactive at point {p}; "
+                    "make it 'conditional'"
                 )
-            placed[:, i] = coordinate.place(x[:, i], on[:, i])
+            placed[:, columns] = coordinate.place(x[:, columns], here)
         return Points(placed, on)
 
 

@@ -32,6 +32,8 @@ from hypergrad.bayesopt.kernels.base import Kernel, Points, Rows
 
 __all__ = ["Blocks"]
 
+_AT_ONCE = 2**18  # squared distances held beside their sum
+
 
 class Blocks:
     """The covariance between two lists of rows, as a function of length-scales and signal variance.
@@ -74,21 +76,21 @@ class Blocks:
         left, right = self._left, self._right
         if self._squares is not None:
             return np.tensordot(weights, self._squares, axes=1)
-        total = np.zeros((len(left), len(right)))
-        kept, m = [], 0
-        for c, coordinate in enumerate(self.kernel.coordinates):
-            for square in coordinate.squares(
-                left.x[:, c], right.x[:, c], left.active[:, c], right.active[:, c]
-            ):
-                if keep:
-                    kept.append(square)
-                    total += weights[m] * square
-                else:
-                    square *= weights[m]
-                    total += square
-                m += 1
+        shape = (len(left), len(right))
+        total = np.zeros(shape)
         if keep:
-            self._squares = np.stack(kept)
+            self._squares = np.empty((self.kernel.scales, *shape))
+        each = max(1, _AT_ONCE // max(1, total.size))
+        for coordinate, columns in self.kernel.kinds:
+            for start in range(0, len(columns), each):
+                some = columns[start : start + each]
+                sides = (side[:, some].T for side in (left.x, right.x, left.active, right.active))
+                for m, squares in enumerate(coordinate.squares(*sides)):
+                    scales = self.kernel.first[some] + m
+                    if self._squares is not None:
+                        self._squares[scales] = squares
+                    squares *= weights[scales][:, None, None]
+                    total += squares.sum(axis=0)
         return total
 
     def _values(self, table: np.ndarray) -> np.ndarray:

@@ -27,10 +27,11 @@ class Conditional:
     optional: bool = True
 
     def place(self, x: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(n,) the number, or 1/2 where it is inactive."""
+        """(n, k) the numbers, or 1/2 where they are inactive."""
         return np.where(active, x, 0.5)
 
     def squares(self, x: np.ndarray, y: np.ndarray, on: np.ndarray, there: np.ndarray) -> list[np.ndarray]:
-        """[(n, m) along the number, (n, m) across the levels], of x (n,) and y (m,) as placed."""
-        difference = x[:, None] - y[None, :]
-        return [difference * difference, (on[:, None] != there[None, :]).astype(float)]
+        """[(k, n, m) along the numbers, (k, n, m) across the levels], of x (k, n) and y (k, m) as placed."""
+        difference = x[:, :, None] - y[:, None, :]
+        difference *= difference
+        return [difference, (on[:, :, None] != there[:, None, :]).astype(float)]

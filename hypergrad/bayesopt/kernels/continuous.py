@@ -19,10 +19,11 @@ class Continuous:
     optional: bool = False
 
     def place(self, x: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(n,) where the coordinate stands; it is always active."""
+        """(n, k) where the coordinates stand; they are always active."""
         return x
 
     def squares(self, x: np.ndarray, y: np.ndarray, on: np.ndarray, there: np.ndarray) -> list[np.ndarray]:
-        """[(n, m) squared differences] of x (n,) and y (m,), both as placed."""
-        difference = x[:, None] - y[None, :]
-        return [difference * difference]
+        """[(k, n, m) squared differences] of x (k, n) and y (k, m), both as placed."""
+        difference = x[:, :, None] - y[:, None, :]
+        difference *= difference
+        return [difference]

@@ -23,10 +23,10 @@ class Hamming:
     optional: bool = True
 
     def place(self, x: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(n,) labels; 0 where inactive (which `squares` tells apart from the label 0)."""
+        """(n, k) labels; 0 where inactive (which `squares` tells apart from the label 0)."""
         return np.where(active, x, 0.0)
 
     def squares(self, x: np.ndarray, y: np.ndarray, on: np.ndarray, there: np.ndarray) -> list[np.ndarray]:
-        """[(n, m) of 0 and 1] for labels x (n,) and y (m,); on, there: where each is active."""
-        differs = (x[:, None] != y[None, :]) | (on[:, None] != there[None, :])
+        """[(k, n, m) of 0 and 1] for labels x (k, n) and y (k, m); on, there: where each is active."""
+        differs = (x[:, :, None] != y[:, None, :]) | (on[:, :, None] != there[:, None, :])
         return [differs.astype(float)]
