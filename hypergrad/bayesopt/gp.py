@@ -116,11 +116,17 @@ class Likelihood:
         self._scale = kernel.first[data.rows.coordinates]
         self._derivatives, self._given = data.derivatives, data.derivative_noise
 
-    def system(self, theta: Hyperparameters) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-        """L (lower, the upper triangle is not zero), y, the jitter that was needed, and α."""
+    def system(
+        self, theta: Hyperparameters, keep: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+        """L (lower, the upper triangle is not zero), y, the jitter that was needed, and α.
+
+        Args:
+            keep: keep the squared distances for the next call.
+        """
         lengths = theta.lengthscales[self._scale]
         n = len(self.data)
-        matrix = self._blocks.matrix(theta.lengthscales, theta.signal, keep=len(self.data.rows) <= 600)
+        matrix = self._blocks.matrix(theta.lengthscales, theta.signal, keep)
         diagonal = np.einsum("ii->i", matrix)
         diagonal[:n] += self.data.value_noise + theta.noise
         diagonal[n:] += lengths**2 * (self._given + theta.gradient_noise)
@@ -148,7 +154,7 @@ class Likelihood:
         The jitter, where one was needed, counts as a constant.
         """
         theta = Hyperparameters.of(vector)
-        factor, y, _, alpha = self.system(theta)
+        factor, y, _, alpha = self.system(theta, keep=True)
         density = self._density(theta, factor, y, alpha)
         n, scales = len(self.data), self.kernel.scales
         weights = _inverse(factor)
@@ -255,7 +261,7 @@ class Posterior:
         """
         here = self.here(x, active)
         variance, by_variance = here.variance()
-        slope = here.slope(np.broadcast_to(self.alpha, here.cross.shape))
+        slope = here.slope(self.alpha[None].repeat(len(here.cross), axis=0))
         return Moments(self.theta.mean + here.cross @ self.alpha, variance, slope, by_variance)
 
     def here(self, x: object, active: object | None = None) -> Here:

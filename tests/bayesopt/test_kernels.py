@@ -119,6 +119,26 @@ def test_derivatives_by_log_hyperparameters_are_finite_differences(name, same):
         assert found[m] == pytest.approx(np.sum(weights * difference), abs=1e-7 * np.abs(weights).sum() / 50)
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_distances_made_part_by_part_and_not_kept_are_the_same(same, monkeypatch):
+    kernel = make_kernel("matern52", MIXED)
+    points, others = mixed_points(kernel, 7, 2), mixed_points(kernel, 5, 4)
+    right = () if same else (others, mixed_rows(others, 5))
+    rows = mixed_rows(points, 3)
+    lengths, signal = numbers(kernel)
+
+    def found():
+        blocks = Blocks(kernel, points, rows, *right)
+        matrix = blocks.matrix(lengths, signal, keep=True)
+        return matrix, blocks.pull(lengths, signal, np.cos(matrix))
+
+    at_once = found()
+    monkeypatch.setattr("hypergrad.bayesopt.kernels.blocks._AT_ONCE", 1)
+    monkeypatch.setattr("hypergrad.bayesopt.kernels.blocks._KEPT", 0)
+    for one, other in zip(at_once, found(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_each_entry_of_each_block_has_its_derivative(name):
     kernel = make_kernel(name, 2)

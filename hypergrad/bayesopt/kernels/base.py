@@ -129,9 +129,9 @@ class Kernel:
             raise ShapeError(
                 f"active must be bool of the shape {x.shape} of {what}, and is {on.dtype} {on.shape}"
             )
-        bad = np.argwhere(on & ~np.isfinite(x))
-        if len(bad):
-            p, i = bad[0]
+        bad = on & ~np.isfinite(x)
+        if bad.any():
+            p, i = np.argwhere(bad)[0]
             raise DataError(f"{what}[{p}, {i}] is {x[p, i]}, not a finite number; leave that point out")
         placed = np.empty_like(x)
         for coordinate, columns in self.kinds:
@@ -190,3 +190,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.values) + len(self.points)
+
+    def whole(self, n: int) -> bool:
+        """Whether the value rows are those of points 0 to n - 1, in order."""
+        return len(self.values) == n and self._ordered
+
+    @cached_property
+    def _ordered(self) -> bool:
+        return bool((self.values == np.arange(len(self.values))).all())

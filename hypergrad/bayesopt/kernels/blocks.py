@@ -26,19 +26,24 @@ that keeps the matrix well conditioned (compare Marchildon & Zingg 2023, arXiv 2
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
+
 import numpy as np
 
 from hypergrad.bayesopt.kernels.base import Kernel, Points, Rows
 
 __all__ = ["Blocks"]
 
-_AT_ONCE = 2**18  # squared distances held beside their sum
+_AT_ONCE = 2**18  # squared distances made at a time
+_KEPT = 2**26  # most of them that are kept, half a GiB
 
 
 class Blocks:
     """The covariance between two lists of rows, as a function of length-scales and signal variance.
 
-    What does not depend on those is computed once, O((scales + d) n1 n2 + G1 G2) numbers.
+    What does not depend on those is computed once, O(scales n1 n2 + (G1 + n1) G2) numbers; the squared distances anew
+    each time where they are too many to keep.
 
     Args:
         right: None: the same points and rows as on the left; the matrix is then symmetric.
@@ -62,36 +67,70 @@ class Blocks:
         self.others = others = rows if others is None else others
         self._squares: np.ndarray | None = None
         self.distances: np.ndarray | None = None
-        # Differences of the derivative rows' own coordinates, unscaled: (G1, n2) and (n1, G2).
-        i, j = rows.coordinates, others.coordinates
-        self._a = left.x[rows.points, i][:, None] - right.x[:, i].T
-        self._b = -self._a.T if self.symmetric else left.x[:, j] - right.x[others.points, j][None, :]
-        self._at = np.ix_(rows.points, others.points)
-        self._outer = self._a[:, others.points] * self._b[rows.points, :]
-        self._same = i[:, None] == j[None, :]
-        self._whole = (_whole(rows.values, len(left)), _whole(others.values, len(right)))
+        self._whole = (rows.whole(len(left)), others.whole(len(right)))
 
-    def _sum(self, weights: np.ndarray, keep: bool) -> np.ndarray:
-        """s, (n1, n2)."""
+    @cached_property
+    def _a(self) -> np.ndarray:
+        """Differences in the own coordinate of each derivative row on the left, unscaled, (G1, n2)."""
+        i = self.rows.coordinates
+        return self._left.x[self.rows.points, i][:, None] - self._right.x[:, i].T
+
+    @cached_property
+    def _b(self) -> np.ndarray:
+        """The same of those on the right, (n1, G2)."""
+        if self.symmetric:
+            return -self._a.T
+        j = self.others.coordinates
+        return self._left.x[:, j] - self._right.x[self.others.points, j][None, :]
+
+    @cached_property
+    def _outer(self) -> np.ndarray:
+        """Products of the two differences, (G1, G2)."""
+        return self._a[:, self.others.points] * self._b[self.rows.points, :]
+
+    @cached_property
+    def _same(self) -> np.ndarray:
+        """Whether two derivative rows are along the same coordinate, (G1, G2)."""
+        return self.rows.coordinates[:, None] == self.others.coordinates[None, :]
+
+    def _pairs(self, table: np.ndarray) -> np.ndarray:
+        """A table over points, (n1, n2), at the points of the derivative rows, (G1, G2)."""
+        return table[np.ix_(self.rows.points, self.others.points)]
+
+    def _parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Some length-scales (k,) and their squared distances (k, n1, n2), until all were there."""
         left, right = self._left, self._right
-        if self._squares is not None:
-            return np.tensordot(weights, self._squares, axes=1)
-        shape = (len(left), len(right))
-        total = np.zeros(shape)
-        if keep:
-            self._squares = np.empty((self.kernel.scales, *shape))
-        each = max(1, _AT_ONCE // max(1, total.size))
+        each = max(1, _AT_ONCE // max(1, len(left) * len(right)))
         for coordinate, columns in self.kernel.kinds:
             for start in range(0, len(columns), each):
                 some = columns[start : start + each]
-                sides = (side[:, some].T for side in (left.x, right.x, left.active, right.active))
-                for m, squares in enumerate(coordinate.squares(*sides)):
-                    scales = self.kernel.first[some] + m
-                    if self._squares is not None:
-                        self._squares[scales] = squares
-                    squares *= weights[scales][:, None, None]
-                    total += squares.sum(axis=0)
+                x, on = left.x[:, some].T, left.active[:, some].T
+                y, there = right.x[:, some].T, right.active[:, some].T
+                for m, squares in enumerate(coordinate.squares(x, y, on, there)):
+                    yield self.kernel.first[some] + m, squares
+
+    def _sum(self, weights: np.ndarray, keep: bool) -> np.ndarray:
+        """s, (n1, n2)."""
+        if self._squares is not None:
+            return np.tensordot(weights, self._squares, axes=1)
+        total = np.zeros((len(self._left), len(self._right)))
+        if keep and self.kernel.scales * total.size <= _KEPT:
+            self._squares = np.empty((self.kernel.scales, *total.shape))
+        for scales, squares in self._parts():
+            if self._squares is not None:
+                self._squares[scales] = squares
+            squares *= weights[scales][:, None, None]
+            total += squares.sum(axis=0)
         return total
+
+    def _contracted(self, table: np.ndarray) -> np.ndarray:
+        """(Σ_pq D_m(p, q) table_pq)_m, (scales,)."""
+        if self._squares is not None:
+            return np.tensordot(self._squares, table, axes=2)
+        found = np.empty(self.kernel.scales)
+        for scales, squares in self._parts():
+            found[scales] = np.tensordot(squares, table, axes=2)
+        return found
 
     def _values(self, table: np.ndarray) -> np.ndarray:
         """A table over points, (n1, n2), at the value rows of both sides."""
@@ -119,7 +158,7 @@ class Blocks:
         Args:
             lengthscales: (scales,), > 0.
             signal: v > 0.
-            keep: keep the squared distances for the next call (scales·n1·n2 numbers).
+            keep: keep the squared distances for the next call (scales·n1·n2 numbers), where that is not too many.
         """
         self.distances = s = self._sum(1.0 / lengthscales**2, keep)
         v1, v2 = len(self.rows.values), len(self.others.values)
@@ -137,11 +176,11 @@ class Blocks:
         elif len(right):
             found[:v1, v2:] = self._mixed(-2.0 * f1)[1] * (b if self._whole[0] else b[self.rows.values])
         if len(left) and len(right):
-            block = (-4.0 * f2)[self._at]
+            block = self._pairs(-4.0 * f2)
             block *= self._outer
             block *= left[:, None]
             block *= right
-            block[self._same] += (-2.0 * f1)[self._at][self._same]
+            block[self._same] += self._pairs(-2.0 * f1)[self._same]
             found[v1:, v2:] = block
         found *= signal
         return found
@@ -155,7 +194,6 @@ class Blocks:
         kernel, rows, others = self.kernel, self.rows, self.others
         v1, v2 = len(rows.values), len(others.values)
         s = self._sum(1.0 / lengthscales**2, True)
-        assert self._squares is not None
         derivative = bool(len(rows.points) or len(others.points))
         f = kernel.profile.derivatives(s, 3 if derivative else 1)
         n1, n2 = s.shape
@@ -195,15 +233,11 @@ class Blocks:
                 w *= right
                 by_pair = by_pair - 4.0 * f[3] * (to_left @ w @ to_right.T)
                 by_pair = by_pair - 2.0 * f[2] * (to_left @ plain @ to_right.T)
-                w *= f[2][self._at]
+                w *= self._pairs(f[2])
                 by_scale += 4.0 * np.bincount(one, w.sum(axis=1), kernel.scales)
                 by_scale += 4.0 * np.bincount(two, w.sum(axis=0), kernel.scales)
-        by_scale -= 2.0 * np.tensordot(self._squares, by_pair, axes=2) / lengthscales**2
+        by_scale -= 2.0 * self._contracted(by_pair) / lengthscales**2
         return signal * by_scale
-
-
-def _whole(index: np.ndarray, n: int) -> bool:
-    return len(index) == n and bool(np.array_equal(index, np.arange(n)))
 
 
 def _incidence(points: np.ndarray, n: int) -> np.ndarray:
