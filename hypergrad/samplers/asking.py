@@ -11,7 +11,7 @@ import numpy as np
 from hypergrad.samplers.base import Proposal, Record, Sampler
 from hypergrad.space import Space
 
-__all__ = ["at_target", "proposal"]
+__all__ = ["at_target", "proposal", "wants_gradient"]
 
 
 def at_target(space: Space, history: Sequence[Record]) -> list[Record]:
@@ -40,10 +40,29 @@ def proposal(
 
     Args and Raises: as `Sampler.ask`.
     """
+    searched, told = _seen(sampler, space, history)
+    found = sampler.ask(searched, told, seed=seed, number=number)
+    if space.fidelity is None or sampler.uses_fidelity:
+        return found
+    column = space.columns[space.fidelity].start
+    return replace(found, unit=np.insert(np.asarray(found.unit, np.float64), column, 1.0))
+
+
+def wants_gradient(
+    sampler: Sampler, space: Space, history: Sequence[Record], *, seed: int, number: int
+) -> bool:
+    """Whether `sampler` wants the gradient of an enqueued point.
+
+    Args and Raises: as `Sampler.ask`.
+    """
+    searched, told = _seen(sampler, space, history)
+    return sampler.wants_gradient(searched, told, seed=seed, number=number)
+
+
+def _seen(sampler: Sampler, space: Space, history: Sequence[Record]) -> tuple[Space, Sequence[Record]]:
+    """The space and the trials that a sampler is shown."""
     if not sampler.uses_earlier:
         history = [record for record in history if record.study == 0]
     if space.fidelity is None or sampler.uses_fidelity:
-        return sampler.ask(space, history, seed=seed, number=number)
-    found = sampler.ask(space.target, at_target(space, history), seed=seed, number=number)
-    column = space.columns[space.fidelity].start
-    return replace(found, unit=np.insert(np.asarray(found.unit, np.float64), column, 1.0))
+        return space, history
+    return space.target, at_target(space, history)

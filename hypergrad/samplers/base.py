@@ -131,6 +131,13 @@ class Sampler(ABC):
             SpaceError: no point was found that the constraints of the space allow.
         """
 
+    def wants_gradient(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> bool:
+        """Whether the gradient of a point that the user enqueued is wanted; by default, whether `ask` wants one.
+
+        Args and Raises: as `ask`; the trial of this `number` is the enqueued one.
+        """
+        return self.ask(space, history, seed=seed, number=number).wants_gradient
+
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """Why this sampler proposed a trial; by default, how the trial differs from the best one before it.
 

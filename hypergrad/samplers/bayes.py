@@ -116,6 +116,10 @@ class Bayes(Sampler):
         unit = found.unit if full else at_start(space, found.unit, past)
         return Proposal(unit, wants_gradient=self.gradients, note={**found.note, "phase": "start"})
 
+    def wants_gradient(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> bool:
+        """Whether the model has gradients."""
+        return self.gradients
+
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """What the model expects there, or why it was not asked."""
         phase = record.note.get("phase")

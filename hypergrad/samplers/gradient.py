@@ -68,6 +68,10 @@ class Gradient(Sampler):
                 return admission.first(self._beside(space, around, current, rng), rng)
             return admission.first(self.restart(space, past, current + 1, best, admission, rng), rng)
 
+    def wants_gradient(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> bool:
+        """Always: a descent may start there."""
+        return True
+
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """Which step of which descent it is, or where a descent begins."""
         return of_the_descent(space, before, record) or super().explain(space, before, record)

@@ -244,6 +244,11 @@ class Hybrid(Sampler):
         restart = Gradient(self.radius).restart(space, past, start, best, admission, rng)
         return _asking(admission.first(restart, rng), True)
 
+    def wants_gradient(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> bool:
+        """Yes, since a descent may start there; not where gradients were asked for in vain, or describe ripples."""
+        past = canonical(space, others(history, number))
+        return not without_gradients(space, past) and not verdict(space, past, self.rows)
+
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """Which of the two offers it is, what it promised, and what the other one did."""
         if record.note.get("phase") == "values":

@@ -48,6 +48,10 @@ class Random(Sampler):
 
         return Admission(space, others(history, number)).first(candidates(), rng)
 
+    def wants_gradient(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> bool:
+        """Never."""
+        return False
+
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """The defaults, or chance."""
         if self.defaults_first and at_defaults(space, before, record):

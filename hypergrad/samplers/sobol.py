@@ -79,6 +79,10 @@ class Sobol(Sampler):
 
         return Admission(space, past).first(candidates(), generator(seed, number))
 
+    def wants_gradient(self, space: Space, history: Sequence[Record], *, seed: int, number: int) -> bool:
+        """Never."""
+        return False
+
     def explain(self, space: Space, before: Sequence[Record], record: Record) -> Explanation:
         """The defaults, or the place in the sequence."""
         if self.defaults_first and at_defaults(space, before, record):

@@ -12,6 +12,7 @@ from typing import Any
 from hypergrad.errors import ExhaustedError, SpaceError, StoreError, StudyError
 from hypergrad.samplers.admission import Admission
 from hypergrad.samplers.asking import proposal as proposal_of
+from hypergrad.samplers.asking import wants_gradient
 from hypergrad.samplers.base import Proposal, Sampler
 from hypergrad.space import Space
 from hypergrad.study import checks
@@ -193,14 +194,15 @@ class Study(Ledger):
                 f"{self._where} has tried all {len(records)} configurations of its space, so there is nothing "
                 "left to ask for; widen the space in a study of another name"
             )
-        proposal = proposal_of(self.sampler, self.space, self._history.told, seed=self.seed, number=number)
+        case = (self.sampler, self.space, self._history.told)
         if queue:
             position, text = queue[0]
             hparams = decode(text)
-            unit = self.space.to_unit(hparams)
-            proposal = Proposal(unit, proposal.wants_gradient, {"enqueued": True})
+            wants = wants_gradient(*case, seed=self.seed, number=number)
+            proposal = Proposal(self.space.to_unit(hparams), wants, {"enqueued": True})
         else:
             position = None
+            proposal = proposal_of(*case, seed=self.seed, number=number)
             proposal = replace(proposal, unit=self.space.snap(proposal.unit))
             hparams = self.space.from_unit(proposal.unit)
             violated = self.space.violated(hparams)

@@ -122,6 +122,8 @@ class Watched:
         while len(records) < trials:
             number = len(records)
             if enqueued(number):
+                wants = self.sampler().wants_gradient(space, tuple(records), seed=seed, number=number)
+                self.require(type(wants) is bool, case, f"True or False of wants_gradient, got {wants!r}")
                 unit = next(iter(draws(space, number)))
                 note: Mapping[str, Any] = {"enqueued": True}
             else:

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import hypergrad.study
 from hypergrad.errors import SpaceError, StudyError
-from hypergrad.samplers import Random, Sobol
+from hypergrad.samplers import Bayes, Gradient, Hybrid, Random, Sobol
 from hypergrad.samplers.base import Proposal, Sampler
 from hypergrad.space import Categorical, Float, Int, Space
 from hypergrad.study import Best, Study, Trial, load_study, studies
@@ -282,6 +282,33 @@ def test_enqueued_points_come_first_and_once(tmp_path):
     assert [t.note for t in trials] == [{"enqueued": True}, {"enqueued": True}, {}, {}]
     assert as_text(trials[2].hparams) == as_text(SPACE.defaults())
     assert len({as_text(t.hparams) for t in trials}) == 4
+
+
+@pytest.mark.parametrize(
+    ("sampler", "wants"),
+    [(Random(), False), (Sobol(), False), (Gradient(), True), (Bayes(), True), (Bayes(gradients=False), False),
+     (Hybrid(), True)],
+)  # fmt: skip
+def test_an_enqueued_point_costs_no_model(sampler, wants, monkeypatch):
+    monkeypatch.setattr(type(sampler), "ask", None)
+    study = Study("s", Space(x=Float(0.0, 1.0, shape=2)), sampler)
+    for x in np.linspace(0.0, 1.0, 8):
+        study.enqueue({"x": np.full(2, x)})
+        trial = study.ask()
+        assert trial.wants_gradient is wants
+        study.tell(trial, float(x), {"x": np.ones(2)} if wants else None)
+
+
+def test_hybrid_wants_the_gradient_of_an_enqueued_point_until_that_was_in_vain():
+    study = Study("s", Space(x=Float(0.0, 1.0, shape=2)), Hybrid())
+    asked = []
+    for number in range(8):
+        if number:
+            study.enqueue({"x": np.full(2, 0.12 * number)})
+        trial = study.ask()
+        asked.append(trial.wants_gradient)
+        study.tell(trial, float(number))
+    assert asked == [True] + 7 * [False]
 
 
 def test_an_enqueued_point_survives_its_process(tmp_path):
