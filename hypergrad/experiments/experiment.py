@@ -405,9 +405,10 @@ def beside(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
         if str(folder.parent) in sys.path:
             del sys.path[len(sys.path) - 1 - sys.path[::-1].index(str(folder.parent))]
         for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] in others:
+                continue
             known = getattr(module, "__dict__", {})  # asked for by name, a module may warn or import
             places = known.get("__path__")  # a package without __init__.py has no file
             file = Path(known.get("__file__") or next(iter(places or ()), "/"))
-            local = file.is_relative_to(folder.parent) and "site-packages" not in file.parts
-            if local and name.partition(".")[0] not in others:
+            if file.is_relative_to(folder.parent) and "site-packages" not in file.parts:
                 modules[name] = sys.modules.pop(name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
@@ -226,12 +226,17 @@ def engine() -> str:
     return digest(platform.python_version(), *texts)
 
 
+@cache
+def _providers() -> Mapping[str, list[str]]:
+    """The distributions that provide each module; reading them takes a quarter of a second."""
+    return metadata.packages_distributions()
+
+
 def versions(needs: Iterable[str]) -> dict[str, str]:
     """Versions of Python, hypergrad, NumPy, SciPy and of the distributions that provide the modules `needs`."""
-    homes = metadata.packages_distributions()
     found = {"python": platform.python_version(), "hypergrad": metadata.version("hypergrad-toolkit")}
     for module in sorted({*_ALWAYS, *(name.partition(".")[0] for name in needs)}):
-        for home in homes.get(module, ()):
+        for home in _providers().get(module, ()):
             found[home] = metadata.version(home)
     return found
 
