@@ -23,6 +23,7 @@ Allowed = Callable[[np.ndarray], bool]
 _FEW = 32  # values of a discrete coordinate that are all tried; of more, the nearest
 _COMBINATIONS = 256  # of discrete values that are all tried, beside continuous coordinates
 _LISTED = 8192  # the same where there are no others
+_SCORED = 2**17  # coordinates of candidates that are scored at once; each takes memory for all trials
 _APART = 1e-3  # largest distance along a coordinate at which two starts count as one
 
 
@@ -119,7 +120,8 @@ def maximize(
         points = cube.snapped(_spread(cube, near, rng, candidates))
         if few:
             points = np.concatenate([points, *(cube.combined(x) for x in points[candidates // 2 :][:2])])
-    scores = values(points)
+    each = max(1, _SCORED // max(1, cube.dimension))
+    scores = np.concatenate([values(points[i : i + each]) for i in range(0, len(points), each)])
     scores = np.where(np.isfinite(scores), scores, -np.inf)
     if allowed is not None:
         may = np.array([allowed(point) for point in points])

@@ -31,6 +31,28 @@ def test_the_highest_of_several_bumps(d):
     assert float(surface(found[None])[0][0]) == value
 
 
+def test_candidates_scored_in_parts_give_the_same(monkeypatch):
+    surface = bumps(np.array([[0.3, 0.6], [0.8, 0.1]]), np.array([0.2, 0.3]), np.array([1.0, 0.9]))
+    asked = []
+
+    def score(x):
+        asked.append(len(x))
+        return surface(x)[0]
+
+    def found():
+        return maximize(surface, Cube.of([None] * 2), np.zeros((0, 2)), np.random.default_rng(0), score=score)
+
+    (whole, value), counts = found(), list(asked)
+    asked.clear()
+    monkeypatch.setattr("hypergrad.bayesopt.maximize._SCORED", 20)
+    (parts, other), parted = found(), list(asked)
+    assert counts == [512]
+    assert max(parted) == 10
+    assert sum(parted) == 512
+    np.testing.assert_array_equal(whole, parts)
+    assert value == other
+
+
 def test_a_maximum_at_the_wall_of_the_cube():
     def surface(x):
         return x @ np.array([1.0, -2.0]), np.tile([1.0, -2.0], (len(x), 1))
